@@ -1,0 +1,32 @@
+# Each line calls something that you could call yourself.
+STACK ?= local
+RUN = .venv/bin/modelyard
+
+.PHONY: up down stop start demo test check bench tools lock
+
+up: tools            ## make the platform, or mend it
+	@$(RUN) up --stack $(STACK)
+
+down:                ## remove it; YES=1 agrees beforehand to the deletion of a protected one's data
+	@$(RUN) down --stack $(STACK) $(if $(YES),--yes) $(if $(FORCE),--force)
+
+stop start: %:       ## pause it, and go on
+	@$(RUN) $* --stack $(STACK)
+
+demo:                ## train a real model, deploy it and check its predictions
+	@.venv/bin/python examples/bike-demand/demo.py --stack $(STACK)
+
+test: tools          ## every test
+	@.venv/bin/python -m pytest $(TESTS)
+
+check: tools         ## lint, format, types
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy platform/modelyard infra tools/*.py
+
+bench: tools         ## the measurements of docs/performance.md
+	@.venv/bin/python bench/run.py
+
+tools:               ## the Python environment and the programs, once per machine
+	@python3 tools/environment.py && .venv/bin/python tools/get.py
+
+lock:                ## write requirements.lock anew from pyproject.toml
+	@tools/lock.sh $(LOCK)

@@ -1,0 +1,1 @@
+"""Sub-commands of `modelyard` that need the Pulumi program; they come in by entry point."""

@@ -1,0 +1,126 @@
+"""Make, pause and remove whole platforms: `modelyard up`, `down`, `stop`, `start`, `pulumi-env`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.errors import ModelyardError
+
+Stack = Annotated[str, typer.Option("--stack", "-s", help="Which platform; any name makes one of its own")]
+
+
+def register(app: typer.Typer) -> None:
+    """Plug the commands into `modelyard`."""
+    for command in (up, down, stop, start):
+        app.command()(command)
+    app.command("pulumi-env")(pulumi_env)
+
+
+def up(stack: Stack = "local") -> None:
+    """Make the platform, or mend it, or bring it to changed settings."""
+    from modelyard import descriptor, status_report
+    from modelyard_infra.commands import engine, state
+
+    _check_name(stack)
+    engine.prepare_home()
+    if state.clear_stale_locks(stack):
+        print(f"the last command on stack {stack!r} was killed; its lock is cleared", file=sys.stderr)
+    file, env = state.ensure_stack_file(stack), engine.variables()
+    if not state.has_state(stack) and engine.pulumi(["stack", "init", "--non-interactive"], stack=stack, env=env):
+        raise ModelyardError(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
+    state.keep_stack_file(stack)
+    if engine.pulumi(["up", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env):
+        raise ModelyardError(
+            f"the platform {stack!r} is not (completely) up",
+            fix=f"what the engine said above tells why; its settings are in {file}; then run the same command again, "
+            f"or `make down STACK={stack}` to remove what there is",
+        )
+    report = status_report.look(descriptor.find(stack))
+    print(status_report.as_table(report))
+    raise typer.Exit(0 if report.is_up else 3)
+
+
+def down(
+    stack: Stack = "local",
+    yes: Annotated[bool, typer.Option("--yes", help="Delete protected data without asking")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go on where the state is damaged")] = False,
+) -> None:
+    """Remove the platform: every process, port and file of it, with all runs and models."""
+    from modelyard import home
+    from modelyard.processes import Supervisor
+    from modelyard.processes.sweep import sweep
+    from modelyard_infra.commands import confirm, state
+
+    _check_name(stack)
+    folder = home.platform_folder(stack)
+    if not (force or state.has_state(stack) or folder.exists() or state.state_file(stack).exists()):
+        print(f"there is no platform {stack!r} in {home.home()}", file=sys.stderr)
+        return
+    confirm.deletion(stack, yes=yes)
+    state.clear_stale_locks(stack)
+    if folder.is_dir():
+        Supervisor(folder).shut_down()
+    if state.state_file(stack).exists():
+        _destroy(stack, force=force)
+    for stray in sweep(folder):
+        print(f"also stopped {stray}, which the stack's state did not know", file=sys.stderr)
+    state.forget(stack, with_file=True)
+    print(f"platform {stack!r} is gone", file=sys.stderr)
+
+
+def _destroy(stack: str, *, force: bool) -> None:
+    from modelyard_infra.commands import engine, state
+
+    state.ensure_stack_file(stack)
+    env = engine.variables()
+    code = engine.pulumi(["state", "unprotect", "--all", "--yes"], stack=stack, env=env)
+    code = code or engine.pulumi(["destroy", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env)
+    if code and not force:
+        raise ModelyardError(
+            f"the stack {stack!r} could not be destroyed",
+            fix=f"what the engine said above tells why; `make down STACK={stack} FORCE=1` removes the platform without it",
+        )
+
+
+def stop(stack: Stack = "local") -> None:
+    """Pause the platform: every process stops, nothing is lost."""
+    from modelyard.processes import Supervisor
+
+    Supervisor(_folder(stack)).stop_all()
+    print(f"platform {stack!r} is stopped; `make start STACK={stack}` goes on with it", file=sys.stderr)
+
+
+def start(stack: Stack = "local") -> None:
+    """Go on with a platform that was stopped, or that a reboot ended."""
+    from modelyard import descriptor, status_report
+    from modelyard.processes import Supervisor
+
+    Supervisor(_folder(stack)).start_all()
+    print(status_report.as_table(status_report.look(descriptor.find(stack))))
+
+
+def pulumi_env() -> None:
+    """Print the export lines that plain `pulumi` needs for local stacks: eval "$(modelyard pulumi-env)"."""
+    from modelyard_infra.commands import engine
+
+    engine.prepare_home()
+    print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in engine.variables().items()))
+
+
+def _folder(stack: str) -> Path:
+    from modelyard import descriptor
+
+    return descriptor.find(stack).folder
+
+
+def _check_name(stack: str) -> None:
+    import re
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", stack):
+        raise ModelyardError(
+            f"{stack!r} can't be the name of a stack",
+            fix="use letters, digits, '-', '_' and '.', at most 100 of them, and begin with a letter or digit",
+        )

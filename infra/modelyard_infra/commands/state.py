@@ -1,0 +1,168 @@
+"""What lies on disk for a local stack: its state, the lock on it, and its configuration file."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from modelyard import home
+from modelyard.errors import ModelyardError
+from modelyard_infra.commands.engine import RUN_VARIABLE, project_folder
+
+PROJECT = "modelyard"
+ORIGIN_MARK = "# made by the checkout in "
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The lock that a running engine holds on a stack."""
+
+    file: Path
+    pid: int
+    user: str
+    host: str
+    since: str
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the process that took it is dead (one on another host is taken to live)."""
+        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
+
+
+def stack_file(stack: str) -> Path:
+    """The stack's configuration in this checkout."""
+    return project_folder() / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def state_file(stack: str) -> Path:
+    """The stack's state."""
+    return home.state_folder() / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+
+
+def kept_stack_file(stack: str) -> Path:
+    """A copy of the configuration, with which another checkout can take the platform over."""
+    return home.home() / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def locks(stack: str) -> list[Lock]:
+    """The locks on a stack."""
+    folder = home.state_folder() / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            document = json.loads(file.read_text())
+            found.append(
+                Lock(file, int(document["pid"]), document["username"], document["hostname"], document["timestamp"])
+            )
+        except (FileNotFoundError, ValueError, KeyError):
+            continue
+    return found
+
+
+def clear_stale_locks(stack: str) -> bool:
+    """Take away the lock of an engine that was killed, and end what is left of that run.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        ModelyardError: another engine works on the stack right now.
+    """
+    found = locks(stack)
+    for lock in found:
+        if not lock.is_stale:
+            raise ModelyardError(
+                f"another command works on stack {stack!r} since {lock.since}: "
+                f"pid {lock.pid}, user {lock.user} on {lock.host}",
+                fix="wait for it to end; if you are sure that it never will, delete " + str(lock.file),
+            )
+    for lock in found:
+        _end_remains(stack)
+        lock.file.unlink(missing_ok=True)
+    return bool(found)
+
+
+def _end_remains(stack: str) -> None:
+    mark = str(home.platform_folder(stack))
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    remains = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(RUN_VARIABLE) == mark and process.pid not in own:
+                process.send_signal(signal.SIGKILL)
+                remains.append(process)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(remains, timeout=5)
+
+
+def has_state(stack: str) -> bool:
+    """Whether the stack exists.
+
+    Raises:
+        ModelyardError: its state is damaged.
+    """
+    file = state_file(stack)
+    if not file.exists():
+        return False
+    try:
+        document = json.loads(file.read_text())
+        if not isinstance(document, dict) or "checkpoint" not in document:
+            raise ValueError("it has no checkpoint")
+    except ValueError as error:
+        backups = sorted((home.state_folder() / ".pulumi" / "backups" / PROJECT / stack).glob("*.json"))
+        back = f"`cp {backups[-1]} {file}` puts the last good one back" if backups else "there is no backup of it"
+        raise ModelyardError(
+            f"the state of stack {stack!r} is damaged: {file}: {error}",
+            fix=f"{back}, or `make down STACK={stack} FORCE=1` removes the platform without it",
+        ) from None
+    return True
+
+
+def ensure_stack_file(stack: str) -> Path:
+    """Find the stack's configuration, or make it from the template of its name (`preview` for any other).
+
+    Raises:
+        ModelyardError: another checkout, which still exists, made this platform.
+    """
+    file, kept = stack_file(stack), kept_stack_file(stack)
+    if file.exists():
+        return file
+    if kept.exists() and has_state(stack):
+        origin = kept.read_text().splitlines()[0].removeprefix(ORIGIN_MARK)
+        if Path(origin).exists() and Path(origin) != project_folder():
+            raise ModelyardError(
+                f"platform {stack!r} belongs to the checkout in {origin}",
+                fix="work there, choose another STACK, or set MODELYARD_HOME to keep the two apart",
+            )
+        file.write_text("".join(kept.read_text().splitlines(keepends=True)[1:]))
+        return file
+    templates = project_folder() / "stacks" / "templates"
+    named = templates / f"{stack}.yaml"
+    shutil.copy(named if named.exists() else templates / "preview.yaml", file)
+    return file
+
+
+def keep_stack_file(stack: str) -> None:
+    """Put a copy where another checkout can find it."""
+    kept = kept_stack_file(stack)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(f"{ORIGIN_MARK}{project_folder()}\n{stack_file(stack).read_text()}")
+    kept.chmod(0o600)
+
+
+def forget(stack: str, *, with_file: bool) -> None:
+    """Delete what is left of a stack's state."""
+    base = home.state_folder() / ".pulumi"
+    for folder in ("locks/organization", "backups", "history"):
+        shutil.rmtree(base / folder / PROJECT / stack, ignore_errors=True)
+    for file in state_file(stack).parent.glob(f"{stack}.json*"):
+        file.unlink(missing_ok=True)
+    kept_stack_file(stack).unlink(missing_ok=True)
+    if with_file:
+        stack_file(stack).unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""What a kind gets to build with."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pulumi import ComponentResource, Output
+
+from modelyard_infra.contracts import ArtifactLocation, DatabaseEndpoint, Reachable, ScrapeTarget, TrackingEndpoint
+from modelyard_infra.local_platform import LocalPlatform
+
+T = TypeVar("T", bound=Reachable)
+
+
+@dataclass
+class PartInputs:
+    """What a kind gets to build with.
+
+    Attributes:
+        name: The part's name; names of resources start with it.
+        stack: The stack's name.
+        protect: Whether what holds data must be protected.
+        parent: The component that the part's component belongs to.
+        local: The local platform, for kinds that run processes on this machine.
+        contracts: The contracts of the parts before this one.
+    """
+
+    name: str
+    stack: str
+    protect: bool
+    parent: ComponentResource
+    local: LocalPlatform
+    contracts: dict[str, Reachable] = field(default_factory=dict)
+
+    @property
+    def database(self) -> DatabaseEndpoint:
+        return self._contract("registry_database", DatabaseEndpoint)
+
+    @property
+    def artifacts(self) -> ArtifactLocation:
+        return self._contract("artifact_store", ArtifactLocation)
+
+    @property
+    def tracking(self) -> TrackingEndpoint:
+        return self._contract("tracking_server", TrackingEndpoint)
+
+    @property
+    def scrape_files(self) -> dict[str, Output[str]]:
+        """Files with more targets, of every part before this one."""
+        return {job: file for contract in self.contracts.values() for job, file in contract.scrape_files.items()}
+
+    @property
+    def probe(self) -> dict[str, Output[str]]:
+        """What to probe, of every part before this one."""
+        return {name: url for contract in self.contracts.values() for name, url in contract.probe.items()}
+
+    @property
+    def scrape(self) -> tuple[ScrapeTarget, ...]:
+        """The metrics of every part before this one."""
+        return tuple(target for contract in self.contracts.values() for target in contract.scrape)
+
+    def _contract(self, part: str, kind: type[T]) -> T:
+        contract = self.contracts[part]
+        assert isinstance(contract, kind), f"{part} built a {type(contract).__name__}"
+        return contract

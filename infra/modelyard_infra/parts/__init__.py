@@ -1,0 +1,56 @@
+"""The parts of a platform. A part's folder has one file per kind, and the file's name is the kind.
+
+A kind's module exports `Settings` and `build(settings, inputs) -> contract`, and `NEEDS`, the parts whose
+contracts it uses. Only the chosen kind is imported, so a local stack never pays for a cloud SDK.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from modelyard.errors import ModelyardError
+from modelyard_infra.contracts import Reachable
+
+ORDER = ("registry_database", "artifact_store", "tracking_server", "serving_cluster", "monitoring")
+"""The parts, each after those it may need."""
+
+HOLD_DATA = frozenset({"registry_database", "artifact_store"})
+"""Parts whose kind can't change without moving data."""
+
+
+class PartSettings(BaseModel):
+    """What every kind's settings have in common; `kind` itself is read before the kind's module is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One chosen kind of a part, loaded."""
+
+    part: str
+    name: str
+    settings: type[PartSettings]
+    build: Callable[..., Reachable]
+    needs: tuple[str, ...]
+
+
+def kinds(part: str) -> list[str]:
+    """The kinds a part can be."""
+    return sorted(path.stem for path in (Path(__file__).parent / part).glob("*.py") if not path.stem.startswith("_"))
+
+
+def load(part: str, kind: str) -> Kind:
+    """Import one kind.
+
+    Raises:
+        ModelyardError: the part has no such kind.
+    """
+    if kind not in kinds(part):
+        raise ModelyardError(f"{part} has no kind {kind!r}", fix=f"its kinds are: {', '.join(kinds(part))}")
+    module = cast(Any, importlib.import_module(f"{__name__}.{part}.{kind}"))
+    return Kind(part, kind, module.Settings, module.build, tuple(module.NEEDS))

@@ -1,0 +1,1 @@
+"""What watches the platform: Prometheus, Alertmanager and their sources."""

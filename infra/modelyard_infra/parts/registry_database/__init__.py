@@ -1,0 +1,1 @@
+"""Where runs, models and deployments are recorded: PostgreSQL."""

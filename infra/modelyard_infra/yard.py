@@ -1,0 +1,122 @@
+"""The whole platform: builds the parts in order and hands each the contracts of those before it."""
+
+from typing import Any
+
+from pulumi import ComponentResource, Output, ResourceOptions, export
+
+from modelyard_infra.contracts import (
+    ArtifactLocation,
+    DatabaseEndpoint,
+    MonitoringEndpoint,
+    Reachable,
+    ServingEndpoint,
+    TrackingEndpoint,
+)
+from modelyard_infra.local_platform import LocalPlatform
+from modelyard_infra.part_inputs import PartInputs
+from modelyard_infra.parts import HOLD_DATA, ORDER
+from modelyard_infra.resources.descriptor_file import DescriptorFile
+from modelyard_infra.resources.part_kind import PartKind
+from modelyard_infra.settings import StackSettings
+
+
+class Yard(ComponentResource):
+    """One platform.
+
+    Args:
+        settings: What the stack asks for.
+    """
+
+    def __init__(self, settings: StackSettings, opts: ResourceOptions | None = None) -> None:
+        super().__init__("modelyard:yard:Yard", settings.stack, None, opts)
+        self.contracts: dict[str, Reachable] = {}
+        local = LocalPlatform(
+            settings.stack,
+            parent=self,
+            protect=settings.general.protect,
+            minimum_free_mib=settings.general.minimum_free_mib,
+        )
+        self._remember_kinds(settings)
+        for part in ORDER:
+            if part in settings.parts:
+                chosen = settings.parts[part]
+                inputs = PartInputs(part, settings.stack, settings.general.protect, self, local, dict(self.contracts))
+                self.contracts[part] = chosen.kind.build(chosen.settings, inputs)
+        if local.is_used:
+            self._describe(settings, local)
+        self.register_outputs({})
+
+    def export_outputs(self) -> None:
+        """Export what people and other stacks want to know of each part."""
+        for part, contract in self.contracts.items():
+            export(part, _address(contract))
+
+    def _remember_kinds(self, settings: StackSettings) -> None:
+        for part in sorted(HOLD_DATA & settings.parts.keys()):
+            chosen = settings.parts[part]
+            PartKind(
+                f"{part}-kind",
+                part=part,
+                kind=chosen.kind.name,
+                migrated_from=chosen.migrated_from,
+                opts=ResourceOptions(parent=self),
+            )
+
+    def _describe(self, settings: StackSettings, local: LocalPlatform) -> None:
+        document: dict[str, Any] = {
+            "stack": settings.stack,
+            "protect": settings.general.protect,
+            "folder": str(local.path),
+        }
+        for part, contract in self.contracts.items():
+            document[part] = {"kind": settings.parts[part].kind.name} | _description(contract)
+        DescriptorFile(
+            "descriptor",
+            folder=local.resource.folder,
+            document=document,
+            opts=ResourceOptions(parent=self),
+        )
+
+
+def _address(contract: Reachable) -> Any:
+    match contract:
+        case DatabaseEndpoint():
+            return Output.format("postgresql://{0}:{1}", contract.host, contract.port)
+        case ArtifactLocation():
+            return Output.format("s3://{0} at {1}", contract.bucket, contract.endpoint_url)
+        case TrackingEndpoint() | ServingEndpoint():
+            return contract.url
+        case MonitoringEndpoint():
+            return contract.prometheus_url
+    raise TypeError(f"no address is known for a {type(contract).__name__}")
+
+
+def _description(contract: Reachable) -> dict[str, Any]:
+    """The contract's section of the descriptor."""
+    match contract:
+        case DatabaseEndpoint():
+            databases = {
+                key: {"name": access.name, "user": access.user, "password_file": access.password.path}
+                for key, access in contract.databases.items()
+            }
+            return {"host": contract.host, "port": contract.port, "databases": databases}
+        case ArtifactLocation():
+            return {
+                "endpoint_url": contract.endpoint_url,
+                "region": contract.region,
+                "bucket": contract.bucket,
+                "access_key_file": contract.access_key.path,
+                "secret_key_file": contract.secret_key.path,
+            }
+        case TrackingEndpoint():
+            password = {"password_file": contract.password.path} if contract.password else {}
+            return {"url": contract.url, "username": contract.username} | password
+        case ServingEndpoint():
+            return {"url": contract.url, "admin_url": contract.admin_url, "agent_url": contract.agent_url}
+        case MonitoringEndpoint():
+            return {
+                "prometheus_url": contract.prometheus_url,
+                "alertmanager_url": contract.alertmanager_url,
+                "pushgateway_url": contract.pushgateway_url,
+            }
+    raise TypeError(f"no description is known for a {type(contract).__name__}")

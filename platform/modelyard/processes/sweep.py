@@ -1,0 +1,72 @@
+"""Remove a local platform whatever state it is in: every process of it, then every file.
+
+Pulumi destroys what its state knows. After a `kill -9` in mid-create there may be a process or folder that the
+state does not know; this finds those by the mark that `launch` leaves in each process's environment.
+"""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import psutil
+
+from modelyard.processes.launch import PLATFORM_VARIABLE
+from modelyard.processes.supervisor import Supervisor
+
+PATIENCE_SECONDS = 5.0
+
+
+def strays(folder: Path) -> list[psutil.Process]:
+    """Living processes that belong to the platform, the supervisor and this process's own ancestors aside."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mark = process.environ().get(PLATFORM_VARIABLE)
+            if mark == str(folder) and process.pid not in own and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def sweep(folder: Path) -> list[str]:
+    """Stop everything of the platform and delete its folder.
+
+    Returns:
+        What was found beside the supervised processes, in words.
+    """
+    if folder.is_dir():
+        Supervisor(folder).shut_down()
+    found = strays(folder)
+    said = [f"{process.name()} (pid {process.pid})" for process in found]
+    for process in found:
+        _signal(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(found, timeout=PATIENCE_SECONDS)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=PATIENCE_SECONDS)
+    _remove(folder)
+    return said
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _remove(folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -1,0 +1,1 @@
+"""Model registries: which models and versions there are, and their files."""

@@ -1,0 +1,118 @@
+"""One replica: a model-server process for one model version, as a command line and a health check.
+
+The only place that knows which model server it is (MLServer, one process without workers). Another one has to
+answer V2 and `/invocations` on its first port and Prometheus on its last.
+"""
+
+import http.client
+import random
+from collections.abc import Set
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+from modelyard.processes import HttpCheck, ProcessSpec
+from modelyard.processes.ports import is_free
+from modelyard.serving.routes import slug
+from modelyard.serving.settings import AgentSettings
+from modelyard.serving.world import NewReplica
+
+PREFIX = "model-"
+PORTS = range(20000, 32000)  # outside the kernel's range for outgoing connections
+_MODEL, _VERSION, _INDEX = "MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_REPLICA"
+
+Answer = Literal["ready", "away", "silent"]
+
+
+def replica_name(new: NewReplica) -> str:
+    return f"{PREFIX}{slug(new.model)}-v{new.version}-{new.index}"
+
+
+def replica_spec(settings: AgentSettings, new: NewReplica, files: Path, ports: tuple[int, ...]) -> ProcessSpec:
+    """The process that serves a model version.
+
+    Args:
+        settings: Of the agent that owns it.
+        new: Which version, and which of its replicas.
+        files: The folder with the model's files.
+        ports: Where it answers, and where its metrics are.
+    """
+    port, metrics_port = ports
+    return ProcessSpec(
+        name=replica_name(new),
+        command=(str(settings.replica.python), "-m", "mlserver.cli.main", "start", "."),
+        env=_environment(settings, new, files, port, metrics_port),
+        # An empty folder: MLServer would obey settings files that it finds in its working folder.
+        folder=f"{settings.folder.relative_to(settings.platform_folder)}/empty",
+        ports=ports,
+        ready=HttpCheck(url=f"http://127.0.0.1:{port}/v2/models/{quote(new.model, safe='')}/ready"),
+        ready_seconds=settings.replica.ready_seconds,
+        stop_seconds=settings.replica.stop_seconds,
+    )
+
+
+def _environment(settings: AgentSettings, new: NewReplica, files: Path, port: int, metrics_port: int) -> dict[str, str]:
+    threads = str(settings.replica.threads)
+    return {
+        _MODEL: new.model,
+        _VERSION: str(new.version),
+        _INDEX: str(new.index),
+        "MLSERVER_HOST": "127.0.0.1",
+        "MLSERVER_HTTP_PORT": str(port),
+        "MLSERVER_METRICS_PORT": str(metrics_port),
+        "MLSERVER_GRPC_PORT": "0",  # it can't be turned off: any port of loopback
+        "MLSERVER_PARALLEL_WORKERS": "0",
+        "MLSERVER_DEBUG": "false",
+        "MLSERVER_MODEL_NAME": new.model,
+        "MLSERVER_MODEL_VERSION": str(new.version),
+        "MLSERVER_MODEL_URI": str(files),
+        "MLSERVER_MODEL_IMPLEMENTATION": "mlserver_mlflow.MLflowRuntime",
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "MALLOC_ARENA_MAX": "2",
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def replica_of(spec: ProcessSpec) -> NewReplica | None:
+    """Which replica a supervised process is; None: it is none."""
+    if not spec.name.startswith(PREFIX):
+        return None
+    try:
+        return NewReplica(spec.env[_MODEL], int(spec.env[_VERSION]), int(spec.env[_INDEX]))
+    except (KeyError, ValueError):
+        return None
+
+
+def free_ports(taken: Set[int]) -> tuple[int, int]:
+    """Two ports for a new replica.
+
+    Args:
+        taken: Ports of processes that may not be listening yet.
+    """
+    # At random, because platforms side by side look for ports at the same time.
+    found: set[int] = set()
+    for port in random.sample(PORTS, len(PORTS)):
+        if port not in taken and is_free(port):
+            found.add(port)
+        if len(found) == 2:
+            first, second = found
+            return first, second
+    raise OSError(f"no two free TCP ports between {PORTS.start} and {PORTS.stop}")
+
+
+def ask(spec: ProcessSpec, *, timeout: float = 1.0) -> Answer:
+    """Whether a replica is ready; `silent`: it listens and does not answer in time, so it may be busy."""
+    assert isinstance(spec.ready, HttpCheck)
+    url = urlsplit(spec.ready.url)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout)
+    try:
+        connection.request("GET", url.path)
+        return "ready" if connection.getresponse().status == spec.ready.status else "away"
+    except TimeoutError:
+        return "silent"
+    except (OSError, http.client.HTTPException):
+        return "away"
+    finally:
+        connection.close()
