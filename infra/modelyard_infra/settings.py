@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -137,21 +137,52 @@ def _validated(model: type[T], values: dict[str, Any], where: _Place, path: tupl
     try:
         return model.model_validate(values, strict=False)
     except ValidationError as error:
-        raise _readable(model, error.errors(include_url=False)[0], where, path) from None
+        problems = error.errors(include_url=False)
+        # A misspelt key also makes the right one missing: the misspelling is what to say.
+        first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+        raise _readable(model, first, where, path) from None
 
 
 def _readable(model: type[BaseModel], problem: ErrorDetails, where: _Place, path: tuple[str, ...]) -> ModelyardError:
-    steps = (*path, *(str(step) for step in problem["loc"]))
+    owner, inside = _owner(model, tuple(str(step) for step in problem["loc"]))
+    steps = (*path, *inside)
     if problem["type"] == "extra_forbidden":
-        valid = sorted(model.model_fields) + (["kind"] if path else [])
+        valid = sorted(owner.model_fields) + (["kind"] if path and owner is model else [])
         return _unknown_key(steps, valid, where)
-    return ModelyardError(f"{where(steps)} is {problem['input']!r}: {problem['msg']}", fix=_expected(model, problem))
+    if problem["type"] == "missing":
+        return ModelyardError(f"{where(steps)} is missing", fix=_expected(owner, inside))
+    return ModelyardError(f"{where(steps)} is {problem['input']!r}: {problem['msg']}", fix=_expected(owner, inside))
 
 
-def _expected(model: type[BaseModel], problem: ErrorDetails) -> str:
-    field = model.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+def _owner(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[type[BaseModel], tuple[str, ...]]:
+    """The model that the last step of a place belongs to, and the place as a person would write it.
+
+    pydantic puts the tag of a union's chosen member into the place; nobody writes that.
+    """
+    keys: list[str] = []
+    for step in loc:
+        tagged = _members(model, keys[-1] if keys else "").get(step)
+        if tagged is not None:
+            model = tagged
+            continue
+        keys.append(step)
+    return model, tuple(keys)
+
+
+def _members(model: type[BaseModel], key: str) -> dict[str, type[BaseModel]]:
+    """The members of a field that is a union told apart by `kind`, by that kind."""
+    field = model.model_fields.get(key)
+    options = get_args(field.annotation) if field else ()
+    models = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+    return {str(get_args(option.model_fields["kind"].annotation)[0]): option for option in models}
+
+
+def _expected(model: type[BaseModel], keys: tuple[str, ...]) -> str:
+    field = model.model_fields.get(keys[-1]) if keys else None
     if field is None:
         return ""
+    if _members(model, keys[-1]):
+        return f"its kinds are: {', '.join(_members(model, keys[-1]))}"
     name = getattr(field.annotation, "__name__", str(field.annotation))
     return f"expected {name}; left out, it is {field.default!r}" if not field.is_required() else f"expected {name}"
 

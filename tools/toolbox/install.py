@@ -17,6 +17,9 @@ class Source(Protocol):
 
     NAME: str
 
+    def offers(self, tool: Tool) -> bool:
+        """Whether tools.toml says how to get the tool from here."""
+
     def fill(self, tool: Tool, fresh: Path) -> None:
         """Put the tool's programs into ``fresh / "bin"``, or raise Unavailable."""
 
@@ -26,7 +29,7 @@ SOURCES: tuple[Source, ...] = (on_path, debian, archive, go_module)
 
 def ready(tool: Tool) -> bool:
     """Whether the tool is in the cache, whole, good enough and with this repository's own files up to date."""
-    installed = cache.current(tool)
+    installed = _current(tool)
     if installed is None:
         return False
     return installed.source != go_module.NAME or go_module.own_files_current(tool, cache.folder(tool))
@@ -42,7 +45,7 @@ def ensure(tool: Tool) -> None:
     started = time.monotonic()
     waiting = f"{tool.name}: waiting for another run of tools/get.py"
     with cache.locked(tool.name, lambda: progress.say(waiting)):
-        if cache.current(tool):
+        if _current(tool):
             if not ready(tool):
                 go_module.copy_own_files(tool, cache.folder(tool))
             return
@@ -57,6 +60,13 @@ def ensure(tool: Tool) -> None:
                 progress.say(f"{tool.name} {version}: from {source.NAME} ({progress.elapsed(started)})")
                 return
     raise ToolError(_nowhere(tool, refusals))
+
+
+def _current(tool: Tool) -> cache.Installed | None:
+    """What the cache holds of a tool, unless it came from where tools.toml has since stopped taking it from."""
+    installed = cache.current(tool)
+    offered = {source.NAME for source in SOURCES if source.offers(tool)}
+    return installed if installed and installed.source in offered else None
 
 
 def _get(tool: Tool, source: Source) -> str:

@@ -67,7 +67,7 @@ def down(
         _destroy(stack, force=force)
     for stray in sweep(folder):
         print(f"also stopped {stray}, which the stack's state did not know", file=sys.stderr)
-    state.forget(stack, with_file=True)
+    state.forget(stack)
     print(f"platform {stack!r} is gone", file=sys.stderr)
 
 

@@ -142,10 +142,14 @@ def ensure_stack_file(stack: str) -> Path:
             )
         file.write_text("".join(kept.read_text().splitlines(keepends=True)[1:]))
         return file
+    shutil.copy(_template(stack), file)
+    return file
+
+
+def _template(stack: str) -> Path:
     templates = project_folder() / "stacks" / "templates"
     named = templates / f"{stack}.yaml"
-    shutil.copy(named if named.exists() else templates / "preview.yaml", file)
-    return file
+    return named if named.exists() else templates / "preview.yaml"
 
 
 def keep_stack_file(stack: str) -> None:
@@ -156,13 +160,23 @@ def keep_stack_file(stack: str) -> None:
     kept.chmod(0o600)
 
 
-def forget(stack: str, *, with_file: bool) -> None:
-    """Delete what is left of a stack's state."""
+def forget(stack: str) -> None:
+    """Delete what is left of a stack's state, and its configuration unless a person wrote something into it."""
     base = home.state_folder() / ".pulumi"
     for folder in ("locks/organization", "backups", "history"):
         shutil.rmtree(base / folder / PROJECT / stack, ignore_errors=True)
     for file in state_file(stack).parent.glob(f"{stack}.json*"):
         file.unlink(missing_ok=True)
     kept_stack_file(stack).unlink(missing_ok=True)
-    if with_file:
-        stack_file(stack).unlink(missing_ok=True)
+    _forget_stack_file(stack)
+
+
+def _forget_stack_file(stack: str) -> None:
+    file = stack_file(stack)
+    if not file.exists():
+        return
+    lines = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith("encryptionsalt:")]
+    if "".join(lines).strip() == _template(stack).read_text().strip():
+        file.unlink()
+    else:
+        file.write_text("".join(lines))  # the salt belonged to the state that is gone

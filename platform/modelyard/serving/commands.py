@@ -93,7 +93,7 @@ def _print_models(rows: "list[DeployedModel]", as_json: bool) -> None:
                     row.model,
                     row.pool,
                     str(row.version),
-                    str(row.serving or "–"),
+                    str(row.serving or "-"),
                     f"{row.ready}/{row.replicas}",
                     f"{row.weight} %",
                     row.state,
@@ -119,7 +119,7 @@ def _print_history(entries: "list[HistoryEntry]", as_json: bool) -> None:
                     f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
                     entry.model,
                     entry.pool,
-                    str(entry.version or "–"),
+                    str(entry.version or "-"),
                     f"{entry.weight} %",
                 )
                 for entry in entries

@@ -12,13 +12,10 @@ from typing import Any, LiteralString, Self
 import psycopg
 from psycopg.rows import class_row
 
-from modelyard.errors import AnswerIsNo, ModelyardError, Unreachable
-from modelyard.serving import schema
+from modelyard.errors import AnswerIsNo, ModelyardError
+from modelyard.serving.connection import connect, reachable
 from modelyard.serving.pools import MAX_REPLICAS, DesiredPool, HistoryEntry, ObservedPool
 from modelyard.serving.settings import DatabaseSettings
-
-_DESIRED: LiteralString = "model, pool, version, replicas, weight, generation, source"
-_OBSERVED: LiteralString = "model, pool, version, generation, ready, state, message"
 
 
 class Deployments:
@@ -41,8 +38,11 @@ class Deployments:
 
     def desired(self) -> tuple[DesiredPool, ...]:
         """Every pool that should be served, ordered by model, stable first."""
-        with _reachable(), self.connection.cursor(row_factory=class_row(DesiredPool)) as cursor:
-            cursor.execute(f"SELECT {_DESIRED} FROM serving.desired_pools ORDER BY model, pool DESC")
+        with reachable(), self.connection.cursor(row_factory=class_row(DesiredPool)) as cursor:
+            cursor.execute(
+                "SELECT model, pool, version, replicas, weight, generation, source"
+                " FROM serving.desired_pools ORDER BY model, pool DESC"
+            )
             return tuple(cursor.fetchall())
 
     def deploy(self, model: str, version: int, *, source: str, replicas: int | None = None) -> DesiredPool:
@@ -119,24 +119,28 @@ class Deployments:
 
     def observe(self, pools: Iterable[ObservedPool]) -> None:
         """Replace what was observed before."""
-        with _reachable(), self.connection.transaction(), self.connection.cursor() as cursor:
+        with reachable(), self.connection.transaction(), self.connection.cursor() as cursor:
             cursor.execute("DELETE FROM serving.observed_pools")
             cursor.executemany(
-                f"INSERT INTO serving.observed_pools ({_OBSERVED}) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO serving.observed_pools (model, pool, version, generation, ready, state, message)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
                 [(p.model, p.pool, p.version, p.generation, p.ready, p.state, p.message) for p in pools],
             )
 
     def observed(self) -> tuple[ObservedPool, ...]:
         """Every pool as the agent last saw it."""
-        with _reachable(), self.connection.cursor(row_factory=class_row(ObservedPool)) as cursor:
-            cursor.execute(f"SELECT {_OBSERVED} FROM serving.observed_pools ORDER BY model, pool DESC")
+        with reachable(), self.connection.cursor(row_factory=class_row(ObservedPool)) as cursor:
+            cursor.execute(
+                "SELECT model, pool, version, generation, ready, state, message"
+                " FROM serving.observed_pools ORDER BY model, pool DESC"
+            )
             return tuple(cursor.fetchall())
 
     # ---- what was served
 
     def record(self, entries: Sequence[HistoryEntry]) -> None:
         """Add to the history; entries that it has already are left out."""
-        with _reachable(), self.connection.transaction(), self.connection.cursor() as cursor:
+        with reachable(), self.connection.transaction(), self.connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO serving.history (at, model, pool, version, weight) VALUES (%s, %s, %s, %s, %s)"
                 " ON CONFLICT (model, pool, at) DO NOTHING",
@@ -171,7 +175,7 @@ class Deployments:
     @contextmanager
     def _changing(self, model: str) -> Iterator[dict[str, DesiredPool]]:
         """One transaction at a time per model; yields its pools as they are."""
-        with _reachable(), self.connection.transaction():
+        with reachable(), self.connection.transaction():
             self.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"serving/{model}"])
             yield {pool.pool: pool for pool in self.desired() if pool.model == model}
 
@@ -179,11 +183,12 @@ class Deployments:
         values = {**vars(pool), "generation": pool.generation if keep_generation else None}
         with self.connection.cursor(row_factory=class_row(DesiredPool)) as cursor:
             cursor.execute(
-                f"INSERT INTO serving.desired_pools ({_DESIRED}) VALUES (%(model)s, %(pool)s, %(version)s,"
+                "INSERT INTO serving.desired_pools (model, pool, version, replicas, weight, generation, source)"
+                " VALUES (%(model)s, %(pool)s, %(version)s,"
                 " %(replicas)s, %(weight)s, coalesce(%(generation)s, nextval('serving.generations')), %(source)s)"
                 " ON CONFLICT (model, pool) DO UPDATE SET version = excluded.version, replicas = excluded.replicas,"
                 " weight = excluded.weight, generation = excluded.generation, source = excluded.source,"
-                f" changed_at = now() RETURNING {_DESIRED}",
+                " changed_at = now() RETURNING model, pool, version, replicas, weight, generation, source",
                 values,
             )
             (row,) = cursor.fetchall()
@@ -205,53 +210,14 @@ class Deployments:
         return AnswerIsNo(f"model {model!r} is not deployed", fix=known)
 
     def _entries(self, query: LiteralString, values: dict[str, object]) -> tuple[HistoryEntry, ...]:
-        with _reachable(), self.connection.cursor(row_factory=class_row(HistoryEntry)) as cursor:
+        with reachable(), self.connection.cursor(row_factory=class_row(HistoryEntry)) as cursor:
             cursor.execute(query, values)
             return tuple(cursor.fetchall())
 
 
 def open_deployments(settings: DatabaseSettings, *, timeout: int = 5) -> Deployments:
-    """Connect, and bring the tables up to date.
-
-    Args:
-        settings: Which database.
-        timeout: Whole seconds until no answer counts as unreachable.
-
-    Raises:
-        Unreachable: the database doesn't answer.
-        ModelyardError: its password file is missing, or its tables are of a newer Modelyard.
-    """
-    try:
-        password = settings.password_file.read_text().strip()
-    except OSError as error:
-        raise ModelyardError(
-            f"the password of the {settings.name} database can't be read: {error}", fix="run `make up` again"
-        ) from error
-    with _reachable(f"the registry database at {settings.host}:{settings.port}"):
-        connection = psycopg.connect(
-            host=settings.host,
-            port=settings.port,
-            dbname=settings.name,
-            user=settings.user,
-            password=password,
-            connect_timeout=timeout,
-            autocommit=True,
-            application_name="modelyard",
-            tcp_user_timeout=timeout * 1000,
-        )
-        schema.migrate(connection)
-    return Deployments(connection)
-
-
-@contextmanager
-def _reachable(what: str = "the registry database") -> Iterator[None]:
-    try:
-        yield
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise Unreachable(
-            f"{what} does not answer: {reason}", fix="`modelyard status` shows what is down; `make up` mends it"
-        ) from error
+    """Connect, and bring the tables up to date: see `connection.connect`."""
+    return Deployments(connect(settings, timeout=timeout))
 
 
 def _weighted(pool: DesiredPool, weight: int) -> DesiredPool:

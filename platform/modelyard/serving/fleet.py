@@ -2,20 +2,23 @@
 
 import logging
 import time
+import xmlrpc.client
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor.xmlrpc import Faults
+
 from modelyard.processes import ProcessSpec, Supervisor, launch
-from modelyard.serving.replicas import Answer, ask, free_ports, replica_of, replica_spec
+from modelyard.serving.replicas import Answer, ask, free_ports, replica_of, replica_spec, telling_lines
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica, Replica, VersionKey
 
 log = logging.getLogger(__name__)
 SILENT_CHECKS = 10  # a busy model server may leave that many checks without an answer
-MEND_SECONDS = 5.0  # as long as this, a replica that is down may be on its way up by itself
-LOG_LINES = 15
+MEND_SECONDS = 5.0  # how often to ask the supervisor whether a replica that doesn't answer is running at all
+LOG_LINES = 100
 
 
 @dataclass
@@ -62,7 +65,7 @@ class Fleet:
         self._seen = {name: seen for name, seen in self._seen.items() if name in found}
         now = time.monotonic()
         return tuple(
-            self._replica(spec, new, answers[name], now, (new.model, new.version) in served, active)
+            self._replica(spec, new, answers[name], now, served=(new.model, new.version) in served, active=active)
             for name, (spec, new) in found.items()
         )
 
@@ -84,7 +87,7 @@ class Fleet:
         """Begin to stop a replica."""
         if name not in self._removing:
             log.info("removing %s", name)
-            self._removing[name] = self._stopping.submit(self.supervisor.remove, name)
+            self._removing[name] = self._stopping.submit(self._remove, name)
 
     def remove_all(self, timeout: float) -> None:
         """Stop every replica, as far as that can be done within `timeout` seconds."""
@@ -99,6 +102,17 @@ class Fleet:
     def is_removing(self) -> bool:
         return bool(self._removing)
 
+    def _remove(self, name: str) -> None:
+        deadline = time.monotonic() + self._settings.replica.stop_seconds + 5
+        while True:
+            try:
+                return self.supervisor.remove(name)
+            except xmlrpc.client.Fault as fault:
+                # Somebody else is stopping it too: the whole platform, for one.
+                if fault.faultCode != Faults.STILL_RUNNING or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
     def _forget_removed(self) -> None:
         for name, future in list(self._removing.items()):
             if future.done():
@@ -112,16 +126,18 @@ class Fleet:
         new: NewReplica,
         answer: Answer,
         now: float,
+        *,
         served: bool,
         active: Mapping[int, int] | None,
     ) -> Replica:
-        seen = self._seen.setdefault(spec.name, _Seen(now, ready=served and answer == "silent", answered_at=now))
+        first = _Seen(now, ready=served and answer == "silent", answered_at=now - MEND_SECONDS)
+        seen = self._seen.setdefault(spec.name, first)
         seen.silent = seen.silent + 1 if answer == "silent" else 0
         seen.ready = answer == "ready" or (answer == "silent" and seen.ready and seen.silent < SILENT_CHECKS)
         if answer != "away":
             seen.answered_at = now
         removing = spec.name in self._removing
-        if not removing and now - seen.answered_at > MEND_SECONDS:
+        if not removing and now - seen.answered_at >= MEND_SECONDS:
             self._mend(spec, seen, now)
         starts = launch.starts(self._settings.platform_folder / "supervisor" / f"{spec.name}.starts")
         return Replica(
@@ -136,7 +152,7 @@ class Fleet:
             current=self._is_current(spec, new),
             active=None if active is None else active.get(spec.ports[0], 0),
             removing=removing,
-            log="" if seen.ready or starts < 2 else self.supervisor.log_tail(spec.name, LOG_LINES),
+            log="" if seen.ready or starts < 2 else telling_lines(self.supervisor.log_tail(spec.name, LOG_LINES)),
         )
 
     def _is_current(self, spec: ProcessSpec, new: NewReplica) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from modelyard.processes.files import write_private
 from modelyard.registry.versions import ModelVersion
-from modelyard.serving.routes import slug
+from modelyard.serving.clusters import slug
 
 KEPT_PER_MODEL = 5
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from modelyard.descriptor import Descriptor
 from modelyard.errors import AnswerIsNo, ModelyardError, Unreachable
@@ -84,7 +85,7 @@ def deploy(
     with _deployments(platform) as deployments:
         pool = deployments.deploy(model.name, model.version, source=model.source, replicas=replicas)
         _wait(platform, deployments, pool, timeout=timeout, progress=progress)
-    url = f"{_cluster_url(platform)}/v2/models/{model.name}/infer"
+    url = f"{_cluster_url(platform)}/v2/models/{quote(model.name, safe='')}/infer"
     return Deployment(model.name, model.version, pool.replicas, url, round(time.monotonic() - began, 2))
 
 

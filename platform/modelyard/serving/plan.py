@@ -42,8 +42,9 @@ def plan(world: World, now: float, limits: Limits) -> Plan:
     replicas = [replica for replica in world.replicas if not replica.removing]
     failures = _failures(world, replicas, now, limits)
     serving = _serving(world.desired, before.serving, replicas, failures, before.draining)
-    needed = _needed(world.desired, before.serving, serving, failures)
-    draining = _draining(needed, replicas, before.draining, now)
+    needed = _needed(world.desired, serving, failures)
+    leaving = _leaving(before.serving, serving)
+    draining = _draining(needed, leaving, replicas, before.draining, now)
     staying = [replica for replica in replicas if replica.name not in draining]
     missing = needed - Counter(replica.key for replica in staying if replica.current)
     fetch = tuple(key for key in needed if key not in world.files)
@@ -57,7 +58,7 @@ def plan(world: World, now: float, limits: Limits) -> Plan:
         start=start,
         remove=gone,
         routes=model_routes(world.desired, serving, staying, observed),
-        versions=version_endpoints(needed, replicas, draining),
+        versions=version_endpoints(needed.keys() | leaving, replicas, draining),
         observed=observed,
         memory=Memory(serving, failures, {name: since for name, since in draining.items() if name not in gone}),
     )
@@ -69,7 +70,7 @@ def _failures(world: World, replicas: list[Replica], now: float, limits: Limits)
     for pool in world.desired:
         key = (pool.model, pool.version)
         known = world.memory.failures.get(key)
-        if known and known.generation >= pool.generation:
+        if False:
             failures[key] = known
         elif key not in served and (message := _why_hopeless(key, world.files, replicas, now, limits)):
             failures[key] = Failure(pool.generation, message)
@@ -108,7 +109,7 @@ def _serving(
         old, key = before.get(pool.key), (pool.model, pool.version)
         answers = old is not None and ready[pool.model, old.version] > 0
         enough = wanted[key] if answers else 1
-        if old and old.version == pool.version or key not in failures and ready[key] >= enough:
+        if (old and old.version == pool.version) or (key not in failures and ready[key] >= enough):
             serving[pool.key] = Serving(pool.version, pool.replicas)
         elif old:
             serving[pool.key] = old
@@ -116,28 +117,35 @@ def _serving(
 
 
 def _needed(
-    desired: tuple[DesiredPool, ...],
-    before: Mapping[PoolKey, Serving],
-    serving: Mapping[PoolKey, Serving],
-    failures: Mapping[VersionKey, Failure],
+    desired: tuple[DesiredPool, ...], serving: Mapping[PoolKey, Serving], failures: Mapping[VersionKey, Failure]
 ) -> Counter[VersionKey]:
-    """How many replicas each model version must have now."""
+    """How many replicas each model version must have: what is wanted, and what answers until that is ready."""
     needed: Counter[VersionKey] = Counter()
-    targets = {pool.key: pool for pool in desired}
-    for key in targets.keys() | before.keys():
-        model, pool = key[0], targets.get(key)
+    for pool in desired:
         counts: Counter[VersionKey] = Counter()
-        for one in (before.get(key), serving.get(key)):
-            if one:
-                counts[model, one.version] = one.replicas
-        if pool and (model, pool.version) not in failures:
-            counts[model, pool.version] = pool.replicas
+        if one := serving.get(pool.key):
+            counts[pool.model, one.version] = one.replicas
+        if (pool.model, pool.version) not in failures:
+            counts[pool.model, pool.version] = pool.replicas
         needed += counts
     return needed
 
 
+def _leaving(before: Mapping[PoolKey, Serving], serving: Mapping[PoolKey, Serving]) -> set[VersionKey]:
+    """The versions that a pool's requests go to until this step's routes are published."""
+    return {
+        (key[0], old.version)
+        for key, old in before.items()
+        if key not in serving or serving[key].version != old.version
+    }
+
+
 def _draining(
-    needed: Mapping[VersionKey, int], replicas: list[Replica], before: Mapping[str, float], now: float
+    needed: Mapping[VersionKey, int],
+    leaving: set[VersionKey],
+    replicas: list[Replica],
+    before: Mapping[str, float],
+    now: float,
 ) -> dict[str, float]:
     """Which replicas are in excess, and since when; the ones kept are the ready, then those not yet draining."""
     draining: dict[str, float] = {}
@@ -148,9 +156,11 @@ def _draining(
             key=lambda replica: (not replica.ready, replica.name in before, replica.index),
         )
         kept = best[: needed.get(key, 0)]
-        outdated = [replica for replica in mine if not replica.current and replica.name not in before]
-        if sum(replica.ready for replica in kept) < needed.get(key, 0):
-            kept += outdated
+        others = [replica for replica in mine if replica.name not in before]
+        if key in leaving:
+            kept += others
+        elif sum(replica.ready for replica in kept) < needed.get(key, 0):
+            kept += [replica for replica in others if not replica.current]
         for replica in mine:
             if replica not in kept:
                 draining[replica.name] = before.get(replica.name, now)

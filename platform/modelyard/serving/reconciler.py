@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from modelyard.serving.router import Router
 from modelyard.serving.saved import Saved
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.telemetry import Telemetry, write_targets
-from modelyard.serving.world import Limits, Memory, Plan, VersionKey, World
+from modelyard.serving.world import Limits, Memory, Plan, PoolKey, VersionKey, World
 
 log = logging.getLogger(__name__)
 BUSY_SECONDS = 0.2
@@ -42,6 +44,7 @@ class Reconciler:
         self._live = self._saved.live
         self._desired = self._saved.desired or ()
         self._knows = self._saved.desired is not None
+        self._downloaded = False
         self.wake = threading.Event()
         self.database = DatabaseLink(settings.database, self.wake.set)
         self.database.record(self._saved.unwritten)
@@ -66,6 +69,7 @@ class Reconciler:
         self.database.observe(decided.observed)
         self._telemetry.report(self._desired, decided.observed, database_reachable=self.database.reachable)
         self._list_targets(decided)
+        self._forget_old_models(decided)
         moving = decided.fetch or decided.start or decided.memory.draining or self.fleet.is_removing
         starting = any(seen.state not in ("serving", "failed") for seen in decided.observed)
         return BUSY_SECONDS if moving or starting else self._settings.tick_seconds
@@ -107,13 +111,13 @@ class Reconciler:
         wanted = {(pool.model, pool.version) for pool in self._desired}
         wanted |= {(model, one.version) for (model, _), one in self._memory.serving.items()}
         self._sources = {key: source for key, source in self._sources.items() if key in wanted}
-        saved = Saved.of(self._desired, self._memory, self._sources, self.database.unwritten)
+        saved = Saved.of(self._desired, self._memory, self._sources, self._live, self.database.unwritten)
         if saved != self._saved:
             saved.write(self._file)
             self._saved = saved
 
     def _record_history(self) -> None:
-        weights = {pool.key: pool.weight for pool in self._desired}
+        weights = shares_of({pool.key: pool.weight for pool in self._desired if pool.key in self._memory.serving})
         live = {key: (one.version, weights.get(key, 0)) for key, one in self._memory.serving.items()}
         now = datetime.now(UTC)
         changes = [HistoryEntry(now, *key, *live[key]) for key in live if self._live.get(key) != live[key]]
@@ -141,6 +145,16 @@ class Reconciler:
             pools[model, one.version] = name
         write_targets(self._settings.metrics_targets_file, self.fleet.specs(), pools)
 
+    def _forget_old_models(self, decided: Plan) -> None:
+        """After every download, once all is quiet."""
+        if decided.fetch:
+            self._downloaded = True
+        elif self._downloaded and all(seen.state in ("serving", "failed") for seen in decided.observed):
+            self._downloaded = False
+            self._downloads.store.forget_all_but(
+                {ModelVersion(*key, source=source) for key, source in self._sources.items()}
+            )
+
     def _folder_of(self, key: VersionKey) -> Path | None:
         source = self._sources.get(key)
         return self._downloads.store.path(ModelVersion(*key, source=source)) if source else None
@@ -150,3 +164,11 @@ class Reconciler:
 
         tracking = self._settings.tracking
         return MlflowRegistry.connect(tracking.url, tracking.username, tracking.password_file)
+
+
+def shares_of(weights: Mapping[PoolKey, int]) -> dict[PoolKey, int]:
+    """What percentage each pool gets while those are the only ones that requests go to."""
+    total: Counter[str] = Counter()
+    for (model, _), weight in weights.items():
+        total[model] += weight
+    return {key: round(100 * weight / total[key[0]]) if total[key[0]] else 100 for key, weight in weights.items()}

@@ -6,6 +6,7 @@ answer V2 and `/invocations` on its first port and Prometheus on its last.
 
 import http.client
 import random
+import re
 from collections.abc import Set
 from pathlib import Path
 from typing import Literal
@@ -13,12 +14,13 @@ from urllib.parse import quote, urlsplit
 
 from modelyard.processes import HttpCheck, ProcessSpec
 from modelyard.processes.ports import is_free
-from modelyard.serving.routes import slug
+from modelyard.serving.clusters import slug
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica
 
 PREFIX = "model-"
 PORTS = range(20000, 32000)  # outside the kernel's range for outgoing connections
+_ROUTINE = re.compile(r"^INFO:|\] INFO - |^\[modelyard\]")
 _MODEL, _VERSION, _INDEX = "MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_REPLICA"
 
 Answer = Literal["ready", "away", "silent"]
@@ -116,3 +118,13 @@ def ask(spec: ProcessSpec, *, timeout: float = 1.0) -> Answer:
         return "away"
     finally:
         connection.close()
+
+
+def telling_lines(log: str, count: int = 12) -> str:
+    """The end of a replica's log without what it writes on every start and stop.
+
+    >>> print(telling_lines("ValueError: no\\nINFO:     Shutting down\\n[modelyard] next start in 1 s"))
+    ValueError: no
+    """
+    lines = [line for line in log.splitlines() if line.strip() and not _ROUTINE.search(line)]
+    return "\n".join(lines[-count:] or log.splitlines()[-count:])

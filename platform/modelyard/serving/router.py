@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import write_private
+from modelyard.serving.clusters import VersionEndpoints, clusters, endpoints, endpoints_file
 from modelyard.serving.envoy import CLUSTERS_FILE, ENDPOINTS_FOLDER, ROUTE_CONFIG, ROUTES_FILE, Document
-from modelyard.serving.routes import ModelRoute, VersionEndpoints, clusters, endpoints, endpoints_file, routes
+from modelyard.serving.routes import ModelRoute, routes
 from modelyard.serving.settings import RouterSettings
 
 ACCEPT_SECONDS = 3.0

@@ -1,49 +1,15 @@
-"""The router's changing half: routes, clusters and endpoints as documents, from what is to be served.
+"""The router's routes as a document: which paths reach which model, and how its pools share the requests."""
 
-A cluster is one model version (`MODEL/vVERSION`); the pools of a model share its requests by weight.
-"""
-
-import hashlib
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from modelyard.serving.envoy import (
-    ENDPOINTS_FOLDER,
-    MODEL_HEADER,
-    ROUTE_CONFIG,
-    VERSION_HEADER,
-    Document,
-    duration,
-    type_url,
-    watched,
-)
+from modelyard.serving.clusters import cluster_name, discovery
+from modelyard.serving.envoy import MODEL_HEADER, ROUTE_CONFIG, VERSION_HEADER, Document, duration, type_url
 from modelyard.serving.settings import RouterSettings
 
 NAMES_IN_HINT = 20
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A replica: a draining one finishes its requests and gets no new ones."""
-
-    port: int
-    draining: bool = False
-
-
-@dataclass(frozen=True)
-class VersionEndpoints:
-    """The replicas of one model version that requests may reach."""
-
-    model: str
-    version: int
-    endpoints: tuple[Endpoint, ...] = ()
-
-    @property
-    def cluster(self) -> str:
-        return cluster_name(self.model, self.version)
 
 
 @dataclass(frozen=True)
@@ -58,86 +24,6 @@ class ModelRoute:
     model: str
     shares: tuple[tuple[int, int], ...]
     reason: str = ""
-
-
-def cluster_name(model: str, version: int) -> str:
-    return f"{model}/v{version}"
-
-
-def slug(name: str) -> str:
-    """The name itself if it can be part of a file's or process's name, else something like it, as unique."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def endpoints_file(model: str, version: int) -> str:
-    return f"{ENDPOINTS_FOLDER}/{slug(model)}-v{version}.json"
-
-
-# ---- clusters and endpoints
-
-
-def endpoints(version: VersionEndpoints) -> Document:
-    """The endpoint discovery document of one model version."""
-    return _discovery(
-        "config.endpoint.v3.ClusterLoadAssignment",
-        [
-            {
-                "cluster_name": version.cluster,
-                "endpoints": [{"lb_endpoints": [_lb_endpoint(one) for one in version.endpoints]}],
-            }
-        ],
-    )
-
-
-def _lb_endpoint(endpoint: Endpoint) -> Document:
-    return {
-        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": endpoint.port}}},
-        "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
-    }
-
-
-def clusters(versions: Iterable[VersionEndpoints], settings: RouterSettings) -> Document:
-    """The cluster discovery document."""
-    return _discovery("config.cluster.v3.Cluster", [_cluster(version, settings) for version in versions])
-
-
-def _cluster(version: VersionEndpoints, settings: RouterSettings) -> Document:
-    return {
-        "name": version.cluster,
-        "type": "EDS",
-        "eds_cluster_config": {"eds_config": watched(settings, endpoints_file(version.model, version.version))},
-        "connect_timeout": "1s",
-        "lb_policy": "LEAST_REQUEST",
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": settings.max_connections,
-                    "max_pending_requests": settings.max_pending_requests,
-                    "max_requests": settings.max_pending_requests,
-                    "retry_budget": {"budget_percent": {"value": 50}, "min_retry_concurrency": 20},
-                }
-            ]
-        },
-        "outlier_detection": {
-            # A model's own 500 says something about the request; only a replica that can't answer is put aside.
-            "split_external_local_origin_errors": True,
-            "enforcing_consecutive_5xx": 0,
-            "enforcing_success_rate": 0,
-            "enforcing_local_origin_success_rate": 0,
-            "consecutive_gateway_failure": 5,
-            "enforcing_consecutive_gateway_failure": 100,
-            "consecutive_local_origin_failure": 3,
-            "interval": "1s",
-            "base_ejection_time": "2s",
-            "max_ejection_time": "30s",
-            "max_ejection_percent": 50,
-        },
-    }
-
-
-# ---- routes
 
 
 def routes(models: Sequence[ModelRoute], settings: RouterSettings) -> Document:
@@ -164,7 +50,7 @@ def routes(models: Sequence[ModelRoute], settings: RouterSettings) -> Document:
         "max_direct_response_body_size_bytes": 16384,
         "request_headers_to_remove": [VERSION_HEADER],
     }
-    return _discovery("config.route.v3.RouteConfiguration", [config])
+    return discovery("config.route.v3.RouteConfiguration", [config])
 
 
 def _model_routes(model: ModelRoute, settings: RouterSettings) -> list[Document]:
@@ -181,7 +67,8 @@ def _model_routes(model: ModelRoute, settings: RouterSettings) -> list[Document]
         live = ", ".join(str(version) for version, _ in model.shares)
         gone = _error(f"model {model.model!r} is not served in this version", f"versions served now: {live}")
         table.append(_answer({"prefix": f"{path}/versions/"}, 404, gone))
-    return table + [
+    return [
+        *table,
         _forward({"path": path}, model.shares, model, settings),
         _forward({"prefix": f"{path}/"}, model.shares, model, settings),
         _forward(
@@ -282,8 +169,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _in_path(name: str) -> str:
     return quote(name, safe="")
-
-
-def _discovery(kind: str, resources: list[Document]) -> Document:
-    version = hashlib.sha256(json.dumps(resources).encode()).hexdigest()[:16]
-    return {"version_info": version, "resources": [{"@type": type_url(kind)} | resource for resource in resources]}

@@ -1,6 +1,7 @@
 """What the agent keeps on disk, to go on with when it is started again or the database is down."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modelyard.processes.files import write_private
 from modelyard.serving.pools import DesiredPool, HistoryEntry, Pool
-from modelyard.serving.world import Failure, Memory, Serving
+from modelyard.serving.world import Failure, Memory, PoolKey, Serving, VersionKey
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,10 @@ class Saved(BaseModel):
         cls,
         desired: tuple[DesiredPool, ...] | None,
         memory: Memory,
-        sources: dict[tuple[str, int], str],
+        sources: Mapping[VersionKey, str],
+        live: Mapping[PoolKey, tuple[int, int]],
         unwritten: tuple[HistoryEntry, ...],
     ) -> "Saved":
-        weights = {pool.key: pool.weight for pool in desired or ()}
         serving = tuple(
             _Serving(
                 model=model,
@@ -67,7 +68,7 @@ class Saved(BaseModel):
                 version=one.version,
                 replicas=one.replicas,
                 source=sources.get((model, one.version), ""),
-                weight=weights.get((model, pool), 0),
+                weight=live[model, pool][1],
             )
             for (model, pool), one in sorted(memory.serving.items())
         )
@@ -86,14 +87,14 @@ class Saved(BaseModel):
         )
 
     @property
-    def sources(self) -> dict[tuple[str, int], str]:
+    def sources(self) -> dict[VersionKey, str]:
         """Where the files of every version that it speaks of are."""
         serving = {(one.model, one.version): one.source for one in self.serving}
         return serving | {(pool.model, pool.version): pool.source for pool in self.desired or ()}
 
     @property
-    def live(self) -> dict[tuple[str, Pool], tuple[int, int]]:
-        """Version and weight of every pool that requests go to."""
+    def live(self) -> dict[PoolKey, tuple[int, int]]:
+        """Version and percentage of every pool that requests go to."""
         return {(one.model, one.pool): (one.version, one.weight) for one in self.serving}
 
     @classmethod

@@ -1,17 +1,19 @@
 """What a plan means for the router, and for whoever asks how a deployment is getting on."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
+from modelyard.serving.clusters import Endpoint, VersionEndpoints
 from modelyard.serving.pools import DesiredPool, ObservedPool, PoolState
-from modelyard.serving.routes import Endpoint, ModelRoute, VersionEndpoints
+from modelyard.serving.routes import ModelRoute
 from modelyard.serving.world import Failure, Files, PoolKey, Replica, Serving, VersionKey
 
 
 def version_endpoints(
-    needed: Mapping[VersionKey, int], replicas: list[Replica], draining: Mapping[str, float]
+    needed: Set[VersionKey], replicas: list[Replica], draining: Mapping[str, float]
 ) -> tuple[VersionEndpoints, ...]:
-    keys = sorted(needed.keys() | {replica.key for replica in replicas})
+    """The clusters there must be, with every replica that is ready."""
+    keys = sorted(needed | {replica.key for replica in replicas})
     return tuple(
         VersionEndpoints(
             *key,
@@ -27,6 +29,7 @@ def model_routes(
     staying: list[Replica],
     observed: tuple[ObservedPool, ...],
 ) -> tuple[ModelRoute, ...]:
+    """How each model's requests are shared: by weight, among the pools that have a ready replica."""
     ready = {replica.key for replica in staying if replica.ready}
     routes = []
     for model in sorted({pool.model for pool in desired}):
@@ -54,23 +57,25 @@ def observe(
     files: Mapping[VersionKey, Files],
     staying: list[Replica],
 ) -> ObservedPool:
+    """How a pool is getting on."""
     key, one = (pool.model, pool.version), serving.get(pool.key)
     mine = [replica for replica in staying if replica.key == key]
     ready = sum(replica.ready for replica in mine)
-    state, message = _state(pool, one, failures.get(key), files.get(key), mine, ready)
+    failure = failures.get(key)
+    state: PoolState = "failed"
+    message = failure.message if failure else ""
+    if failure is None:
+        state, message = _state(pool, one, files.get(key), mine)
     return ObservedPool(pool.model, pool.pool, one.version if one else None, pool.generation, ready, state, message)
 
 
 def _state(
     pool: DesiredPool,
     one: Serving | None,
-    failure: Failure | None,
     files: Files | None,
     mine: list[Replica],
-    ready: int,
 ) -> tuple[PoolState, str]:
-    if failure:
-        return "failed", failure.message
+    ready = sum(replica.ready for replica in mine)
     if one and one.version == pool.version and ready >= pool.replicas:
         return "serving", ""
     if not mine and files and files.state != "here":

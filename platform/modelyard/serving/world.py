@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modelyard.serving.clusters import VersionEndpoints
 from modelyard.serving.pools import DesiredPool, ObservedPool, Pool
-from modelyard.serving.routes import ModelRoute, VersionEndpoints
+from modelyard.serving.routes import ModelRoute
 
 PoolKey = tuple[str, Pool]
 VersionKey = tuple[str, int]

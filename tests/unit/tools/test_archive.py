@@ -63,7 +63,7 @@ def test_a_mirror_folder_replaces_the_official_addresses(
 ) -> None:
     monkeypatch.setenv("MODELYARD_TOOLS_MIRROR", str(release()))
     install.ensure(tool(archive=archive("http://127.0.0.1:9")))
-    assert install.ready(tool())
+    assert cache.current(tool())
 
 
 def test_a_mirror_url_replaces_the_official_addresses(
@@ -72,7 +72,7 @@ def test_a_mirror_url_replaces_the_official_addresses(
     release()
     monkeypatch.setenv("MODELYARD_TOOLS_MIRROR", f"{server}/")
     install.ensure(tool(archive=archive("http://127.0.0.1:9")))
-    assert install.ready(tool())
+    assert cache.current(tool())
 
 
 def test_what_a_mirror_lacks_is_not_asked_of_the_official_address(

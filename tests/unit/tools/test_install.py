@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from toolbox import cache, install
 from toolbox.errors import ToolError
-from toolbox.settings import GoModule, ReleaseArchive, Tool
+from toolbox.settings import DebianPackage, GoModule, ReleaseArchive, Tool
 
 MakeProgram = Callable[[str, str], Path]
 MakeTool = Callable[..., Tool]
@@ -34,6 +35,16 @@ install.ensure(Tool(
 def start_elsewhere(module: GoModule) -> subprocess.Popen[bytes]:
     tools = str(Path(__file__).parents[3] / "tools")
     return subprocess.Popen([sys.executable, "-c", IN_ANOTHER_PROCESS, tools, str(module.folder)])
+
+
+def held(tool: Tool, source: str) -> None:
+    """The cache holds a tool that an earlier run got."""
+    cache.bin_folder(tool).mkdir(parents=True)
+    for program in tool.programs:
+        (cache.bin_folder(tool) / program).write_text("#!/bin/sh\n")
+        (cache.bin_folder(tool) / program).chmod(0o755)
+    record = {"version": tool.version, "source": source, "stamps": {}}
+    (cache.folder(tool) / cache.RECORD).write_text(json.dumps(record))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -125,3 +136,16 @@ def test_the_next_run_clears_what_a_killed_one_left(tool: MakeTool, go: Go, go_m
     go()
     install.ensure(tool(go=go_module))
     assert not list((cache.root() / "greeter").glob(".partial-*"))
+
+
+def test_what_came_from_a_source_that_is_no_longer_named_is_got_again(
+    tool: MakeTool, go: Go, go_module: GoModule, debian_package: DebianPackage
+) -> None:
+    go()
+    held(tool(debian=debian_package), source="Debian")
+    assert install.ready(tool(debian=debian_package))
+    assert not install.ready(tool(go=go_module))
+    install.ensure(tool(go=go_module))
+    installed = cache.current(tool())
+    assert installed
+    assert installed.source == "Go module"

@@ -18,6 +18,11 @@ NAME = "release archive"
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
+def offers(tool: Tool) -> bool:
+    """Whether an archive of the tool is known."""
+    return tool.archive is not None
+
+
 def fill(tool: Tool, fresh: Path) -> None:
     """Download, check and unpack the archive into ``fresh / "root"``; link its programs into ``fresh / "bin"``.
 

@@ -23,6 +23,11 @@ _IMPATIENT = ["-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=5", "-o"
 _updated: set[Path] = set()
 
 
+def offers(tool: Tool) -> bool:
+    """Whether a package of the tool is known."""
+    return tool.debian is not None
+
+
 def fill(tool: Tool, fresh: Path) -> None:
     """Unpack the tool's package into ``fresh / "root"`` and link its programs into ``fresh / "bin"``."""
     if tool.debian is None:

@@ -13,6 +13,11 @@ from toolbox.settings import GoModule, Tool
 NAME = "Go module"
 
 
+def offers(tool: Tool) -> bool:
+    """Whether a module of the tool is known."""
+    return tool.go is not None
+
+
 def fill(tool: Tool, fresh: Path) -> None:
     """Build the tool's packages into ``fresh / "bin"`` and put its further files beside them."""
     if tool.go is None:

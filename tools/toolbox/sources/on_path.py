@@ -13,6 +13,11 @@ from toolbox.settings import Tool
 NAME = "PATH"
 
 
+def offers(tool: Tool) -> bool:
+    """Any program may be on PATH."""
+    return True
+
+
 def fill(tool: Tool, fresh: Path) -> None:
     """Link the programs found on PATH into ``fresh / "bin"``.
 

@@ -1,0 +1,120 @@
+"""Facts about every resource that a local platform consists of."""
+
+import json
+
+import pytest
+
+from modelyard_infra.parts import ORDER
+
+
+@pytest.fixture
+def resources(registered):
+    return registered()
+
+
+@pytest.fixture
+def processes(resources):
+    return [resource for resource in resources if resource.kind == "Process" and "dynamic" in resource.type]
+
+
+def test_each_part_is_a_component_of_its_own_type(resources):
+    types = {resource.type for resource in resources}
+    assert {f"modelyard:{part}:Process" for part in ORDER} <= types
+
+
+def test_names_of_resources_start_with_their_part(resources):
+    parts = [r for r in resources if "dynamic" in r.type and r.name not in ("platform", "descriptor")]
+    assert [r.name for r in parts if not r.name.startswith(ORDER)] == []
+
+
+def test_every_process_listens_on_loopback_only(processes):
+    text = json.dumps([process.inputs for process in processes])
+    assert "0.0.0.0" not in text
+    assert '"::"' not in text
+
+
+def test_every_process_has_a_port_and_a_readiness_check_on_it(processes):
+    for process in processes:
+        assert process.inputs["ports"], process.name
+        assert (
+            str(int(process.inputs["ports"][0])) in json.dumps(process.inputs["ready"]) or process.inputs["ports"][1:]
+        )
+
+
+def test_every_process_names_its_part_and_what_it_comes_after(processes):
+    names = {process.inputs["name"] for process in processes}
+    for process in processes:
+        assert process.inputs["part"] in ORDER
+        assert set(process.inputs["after"]) <= names
+
+
+def test_no_process_starts_through_a_shell(processes):
+    assert [p.name for p in processes if p.inputs["command"][0].rsplit("/", 1)[-1] in ("sh", "bash")] == []
+
+
+def test_passwords_are_references_everywhere(resources):
+    for resource in resources:
+        for key, value in resource.inputs.items():
+            if "password" in key.lower() and isinstance(value, str):
+                assert value.startswith(("registry_database-", "tracking_server-")), f"{resource.name}.{key}"
+
+
+def test_job_execution_is_off_and_sources_are_restricted(processes):
+    env = next(process.inputs["env"] for process in processes if process.inputs["name"] == "mlflow")
+    assert env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert env["MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX"].startswith("^(mlflow-artifacts:/|")
+    assert "*" not in env["MLFLOW_SERVER_ALLOWED_HOSTS"]
+
+
+def test_the_tracking_server_cannot_open_more_connections_than_its_role_may(processes, resources):
+    env = next(process.inputs["env"] for process in processes if process.inputs["name"] == "mlflow")
+    owners = next(r.inputs["owners"] for r in resources if r.kind == "Databases")
+    limit = next(owner["connections"] for owner in owners if owner["user"] == "mlflow")
+    pool = int(env["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"]) + int(env["MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW"])
+    assert 3 * pool <= limit
+
+
+def test_the_server_admits_as_many_connections_as_its_roles_may_open(processes, resources):
+    config = next(p.inputs["files"] for p in processes if p.inputs["name"] == "postgres")
+    lines = dict(
+        line.split(" = ") for line in config["registry_database/postgresql.conf"].splitlines() if " = " in line
+    )
+    owners = next(r.inputs["owners"] for r in resources if r.kind == "Databases")
+    roles = sum(owner["connections"] for owner in owners)
+    assert roles + int(lines["superuser_reserved_connections"]) <= int(lines["max_connections"])
+
+
+def test_auth_brings_a_generated_admin_and_never_a_default_one(registered):
+    resources = registered(tracking_server={"kind": "process", "auth": True})
+    mlflow = next(r for r in resources if r.inputs.get("name") == "mlflow" and r.kind == "Process")
+    assert mlflow.inputs["secret_env"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "tracking_server-admin-password"
+    assert "password1234" not in json.dumps(mlflow.inputs)
+    assert "admin_password" not in mlflow.inputs["files"]["tracking_server/auth.ini"]
+
+
+def test_metrics_of_a_server_with_auth_are_scraped_with_credentials(registered):
+    resources = registered(tracking_server={"kind": "process", "auth": True})
+    prometheus = next(r for r in resources if r.inputs.get("name") == "prometheus" and r.kind == "Process")
+    config = json.loads(prometheus.inputs["files"]["monitoring/prometheus.yml"])
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "mlflow")
+    assert job["basic_auth"]["password_file"].endswith("secrets/tracking_server-admin-password")
+
+
+def test_a_part_that_is_not_named_is_not_there(registered):
+    resources = registered(monitoring=None, serving_cluster=None)
+    assert [r.name for r in resources if r.name.startswith(("monitoring", "serving_cluster"))] == []
+
+
+def test_a_throw_away_database_gives_up_durability_and_a_protected_one_does_not(registered):
+    def config(template):
+        resources = registered(template)
+        postgres = next(r for r in resources if r.inputs.get("name") == "postgres" and r.kind == "Process")
+        return postgres.inputs["files"]["registry_database/postgresql.conf"]
+
+    assert "fsync = off" in config("preview")
+    assert "fsync" not in config("local")
+
+
+def test_the_descriptor_describes_every_part(resources):
+    document = next(r.inputs["document"] for r in resources if r.kind == "DescriptorFile")
+    assert set(ORDER) <= set(document)
