@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import AnswerIsNo, ModelyardError
 
 Stack = Annotated[str, typer.Option("--stack", "-s", help="Which platform; any name makes one of its own")]
 
@@ -23,17 +23,19 @@ def up(stack: Stack = "local") -> None:
     """Make the platform, or mend it, or bring it to changed settings."""
     from modelyard import descriptor, status_report
     from modelyard_infra.commands import engine, state
+    from modelyard_infra.settings import StackSettings
 
     _check_name(stack)
     engine.prepare_home()
     if state.clear_stale_locks(stack):
         print(f"the last command on stack {stack!r} was killed; its lock is cleared", file=sys.stderr)
     file, env = state.ensure_stack_file(stack), engine.variables()
+    StackSettings.read(stack, state.configuration(file), file)
     if not state.has_state(stack) and engine.pulumi(["stack", "init", "--non-interactive"], stack=stack, env=env):
-        raise ModelyardError(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
+        raise AnswerIsNo(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
     state.keep_stack_file(stack)
     if engine.pulumi(["up", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env):
-        raise ModelyardError(
+        raise AnswerIsNo(
             f"the platform {stack!r} is not (completely) up",
             fix=f"what the engine said above tells why; its settings are in {file}; then run the same command again, "
             f"or `make down STACK={stack}` to remove what there is",
@@ -79,7 +81,7 @@ def _destroy(stack: str, *, force: bool) -> None:
     code = engine.pulumi(["state", "unprotect", "--all", "--yes"], stack=stack, env=env)
     code = code or engine.pulumi(["destroy", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env)
     if code and not force:
-        raise ModelyardError(
+        raise AnswerIsNo(
             f"the stack {stack!r} could not be destroyed",
             fix=f"what the engine said above tells why; `make down STACK={stack} FORCE=1` removes the platform without it",
         )

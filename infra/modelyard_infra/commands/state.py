@@ -7,8 +7,10 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+import yaml
 
 from modelyard import home
 from modelyard.errors import ModelyardError
@@ -31,7 +33,16 @@ class Lock:
     @property
     def is_stale(self) -> bool:
         """Whether the process that took it is dead (one on another host is taken to live)."""
-        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
+        return self.host == socket.gethostname() and not _is_engine(self.pid)
+
+
+def _is_engine(pid: int) -> bool:
+    """Whether a process is a living Pulumi engine: the number may be another program's by now, or a zombie's."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "pulumi" in process.name()
+    except psutil.Error:
+        return False
 
 
 def stack_file(stack: str) -> Path:
@@ -144,6 +155,24 @@ def ensure_stack_file(stack: str) -> Path:
         return file
     shutil.copy(_template(stack), file)
     return file
+
+
+def configuration(file: Path) -> dict[str, Any]:
+    """The configuration that a stack's file holds.
+
+    Raises:
+        ModelyardError: it is not YAML, or has no `config:`.
+    """
+    try:
+        document = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ModelyardError(
+            f"{file} is not YAML: {error}", fix="mend it, or delete it to get its template again"
+        ) from None
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(config, dict):
+        raise ModelyardError(f"{file} has no `config:`", fix="mend it, or delete it to get its template again")
+    return config
 
 
 def _template(stack: str) -> Path:

@@ -1,9 +1,12 @@
 """Who listens on a TCP port of this machine, and which ports are free."""
 
 import socket
+import zlib
 from dataclasses import dataclass
 
 import psutil
+
+CHOICE = range(20000, 32000)
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,15 @@ def listener(port: int) -> Listener:
     return Listener(None, "", "")
 
 
-def any_free_port(avoid: frozenset[int] = frozenset()) -> int:
-    """A free port outside the kernel's range for outgoing connections, so that none of those takes it."""
-    for port in range(20000, 32000):
+def any_free_port(avoid: frozenset[int] = frozenset(), *, like: str = "") -> int:
+    """A free port outside the kernel's range for outgoing connections, so that none of those takes it.
+
+    Args:
+        avoid: Ports that are spoken for.
+        like: Where to begin to look depends on this: who looks at the same time for something else finds another one.
+    """
+    start = zlib.crc32(like.encode()) % len(CHOICE) if like else 0
+    for port in (*CHOICE[start:], *CHOICE[:start]):
         if port not in avoid and is_free(port):
             return port
-    raise OSError("no free TCP port between 20000 and 32000")
+    raise OSError(f"no free TCP port between {CHOICE[0]} and {CHOICE[-1]}")

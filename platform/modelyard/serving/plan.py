@@ -70,7 +70,7 @@ def _failures(world: World, replicas: list[Replica], now: float, limits: Limits)
     for pool in world.desired:
         key = (pool.model, pool.version)
         known = world.memory.failures.get(key)
-        if False:
+        if known and known.generation >= pool.generation:
             failures[key] = known
         elif key not in served and (message := _why_hopeless(key, world.files, replicas, now, limits)):
             failures[key] = Failure(pool.generation, message)
