@@ -82,7 +82,7 @@ def deploy(
     began = time.monotonic()
     model = _resolve(platform, reference)
     progress(f"{model}: its files are there")
-    with _deployments(platform) as deployments:
+    with deployments_of(platform) as deployments:
         pool = deployments.deploy(model.name, model.version, source=model.source, replicas=replicas)
         _wait(platform, deployments, pool, timeout=timeout, progress=progress)
     url = f"{_cluster_url(platform)}/v2/models/{quote(model.name, safe='')}/infer"
@@ -95,20 +95,20 @@ def undeploy(platform: Descriptor, model: str) -> None:
     Raises:
         AnswerIsNo: it isn't deployed.
     """
-    with _deployments(platform) as deployments:
+    with deployments_of(platform) as deployments:
         deployments.undeploy(model)
 
 
 def deployed(platform: Descriptor) -> list[DeployedModel]:
     """Every pool of every deployed model."""
-    with _deployments(platform) as deployments:
+    with deployments_of(platform) as deployments:
         observed = {(seen.model, seen.pool): seen for seen in deployments.observed()}
         return [_deployed(pool, observed.get(pool.key)) for pool in deployments.desired()]
 
 
 def history(platform: Descriptor, model: str | None = None, *, at: datetime | None = None) -> list[HistoryEntry]:
     """What requests went to: every change, the latest first, or what was live at one moment."""
-    with _deployments(platform) as deployments:
+    with deployments_of(platform) as deployments:
         return list(deployments.live_at(at, model) if at else deployments.history(model))
 
 
@@ -122,7 +122,13 @@ def _resolve(platform: Descriptor, reference: str) -> ModelVersion:
     return model
 
 
-def _deployments(platform: Descriptor) -> Deployments:
+def deployments_of(platform: Descriptor) -> Deployments:
+    """The tables of a platform's serving cluster; whoever opens them closes them.
+
+    Raises:
+        Unreachable: the database doesn't answer.
+        ModelyardError: the stack has no serving cluster, or no database for it.
+    """
     _cluster_url(platform)
     database = platform.registry_database
     if database is None or "modelyard" not in database.databases:

@@ -91,18 +91,15 @@ class TrackingServer:
             return (200, self.artifacts[path]) if path in self.artifacts else (404, {})
         folder = query["path"] + "/"
         inside = {name.removeprefix(folder) for name in self.artifacts if name.startswith(folder)}
-        entries = [
-            {"path": name.split("/")[0], "is_dir": True}
-            if "/" in name
-            else {
-                "path": name,
-                "is_dir": False,
-                "file_size": self.lengths.get(name, len(self.artifacts[folder + name])),
-            }
-            for name in sorted(inside)
-        ]
+        entries = [self._entry(folder, name) for name in sorted(inside)]
         unique = list({entry["path"]: entry for entry in entries}.values())
         return 200, {"files": self.entries.get(query["path"], unique)}
+
+    def _entry(self, folder, name):
+        if "/" in name:
+            return {"path": name.split("/")[0], "is_dir": True}
+        length = self.lengths.get(name, len(self.artifacts[folder + name]))
+        return {"path": name, "is_dir": False, "file_size": length}
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def database(postgres, tmp_path):
 class Upstream:
     """A stand-in for a replica: says on which port and path it was asked, after `delay` seconds."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         upstream, self.delay = self, 0.0
 
         class Handler(BaseHTTPRequestHandler):
@@ -84,10 +84,15 @@ class Upstream:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # clients that gave up
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @pytest.fixture
@@ -95,8 +100,7 @@ def upstreams():
     made = [Upstream(), Upstream()]
     yield made
     for upstream in made:
-        upstream.server.shutdown()
-        upstream.server.server_close()
+        upstream.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,10 @@ SETTINGS = AgentSettings.model_validate(
 )
 
 
-def spec(new=NewReplica("bike", 3, 1), ports=(20001, 20002)):
+BIKE = NewReplica("bike", 3, 1)
+
+
+def spec(new=BIKE, ports=(20001, 20002)):
     return replica_spec(SETTINGS, new, Path("/p/models/bike/3-0"), ports)
 
 

@@ -10,6 +10,7 @@ import pytest
 from modelyard.processes.ports import any_free_port
 from modelyard.serving.clusters import Endpoint, VersionEndpoints
 from modelyard.serving.routes import ModelRoute
+from tests.unit.serving.conftest import Upstream
 
 
 @pytest.fixture
@@ -148,12 +149,15 @@ def test_a_replica_that_is_gone_costs_no_request_while_another_answers(router, u
     assert {client.post("/v2/models/bike/infer", json={}).status_code for _ in range(50)} == {200}
 
 
-def test_a_replica_that_is_gone_is_503_as_json_when_it_was_the_only_one(router, client):
-    endpoints = (Endpoint(any_free_port()),)
-    router.publish([VersionEndpoints("bike", 1, endpoints)], [ModelRoute("bike", ((1, 100),))])
-    answer = client.post("/v2/models/bike/infer", json={})
-    assert answer.status_code == 503
-    assert "went away" in answer.json()["error"]
+def test_the_only_replica_answers_as_soon_as_it_is_back(router, client):
+    port = any_free_port()
+    router.publish([VersionEndpoints("bike", 9, (Endpoint(port),))], [ModelRoute("bike", ((9, 100),))])
+    away = [client.post("/v2/models/bike/infer", json={}) for _ in range(10)]
+    assert {answer.status_code for answer in away} == {503}
+    assert "went away" in away[-1].json()["error"]
+    back = Upstream(port)
+    assert client.post("/v2/models/bike/infer", json={}).status_code == 200
+    back.close()
 
 
 def test_a_draining_replica_gets_no_new_requests(router, upstreams, client):
