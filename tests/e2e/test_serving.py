@@ -54,8 +54,9 @@ def bike_load(url, bike_model):
 
 @pytest.fixture
 def serving(platform, bike_model):
-    """The champion, with one replica."""
+    """The champion, with one replica, and nothing left of what was served before."""
     succeeded(platform.run("deploy", f"{bike_model.name}@champion", "--replicas", "1"))
+    wait_until(lambda: len([name for name in replicas(platform) if bike_model.name in name]) == 1)
     return bike_model
 
 

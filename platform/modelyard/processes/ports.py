@@ -52,8 +52,9 @@ def any_free_port(avoid: frozenset[int] = frozenset(), *, like: str = "") -> int
         avoid: Ports that are spoken for.
         like: Where to begin to look depends on this: who looks at the same time for something else finds another one.
     """
-    start = zlib.crc32(like.encode()) % len(CHOICE) if like else 0
-    for port in (*CHOICE[start:], *CHOICE[:start]):
+    start: int = zlib.crc32(like.encode()) % len(CHOICE) if like else 0
+    candidates: list[int] = [*CHOICE[start:], *CHOICE[:start]]
+    for port in candidates:
         if port not in avoid and is_free(port):
             return port
     raise OSError(f"no free TCP port between {CHOICE[0]} and {CHOICE[-1]}")

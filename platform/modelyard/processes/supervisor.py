@@ -14,11 +14,11 @@ import xmlrpc.client
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
-from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from modelyard.errors import ModelyardError
 from modelyard.processes import launch, ports
@@ -30,6 +30,15 @@ LOG_BYTES = 10 * 1024 * 1024
 LOG_GENERATIONS = 3
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
 POLL_SECONDS = 0.05
+
+
+class Fault(IntEnum):
+    """What supervisord answers with when it won't: the numbers of supervisor.xmlrpc.Faults."""
+
+    BAD_NAME = 10
+    ALREADY_STARTED = 60
+    NOT_RUNNING = 70
+    ALREADY_ADDED = 90
 
 
 class StartFailed(ModelyardError):
@@ -176,7 +185,7 @@ class Supervisor:
             for name, spec in waiting.items():
                 if name not in started and known.intersection(spec.after) <= ready:
                     (self._home / f"{name}.starts").unlink(missing_ok=True)
-                    self._ignoring(Faults.ALREADY_STARTED, "startProcess", name, False)
+                    self._ignoring(Fault.ALREADY_STARTED, "startProcess", name, False)
                     started[name] = time.monotonic()
                 if name in started and name not in ready:
                     if is_ready(spec.ready):
@@ -205,7 +214,8 @@ class Supervisor:
         self._stop(self.specs())
         supervisor = psutil.Process(pid)
         supervisor.kill()  # it has nothing left to do, and takes two seconds over a polite request
-        supervisor.wait(timeout=5)
+        while lives(supervisor):
+            time.sleep(POLL_SECONDS / 5)
         for left in (self._socket, self._home / "supervisord.pid"):
             left.unlink(missing_ok=True)
 
@@ -277,7 +287,7 @@ class Supervisor:
         try:
             pid = int((self._home / "supervisord.pid").read_text())
             process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE or "supervisor.supervisord" not in process.cmdline():
+            if not lives(process) or "supervisor.supervisord" not in process.cmdline():
                 return None
             return int(self._call("getPID"))
         except (OSError, ValueError, psutil.Error, xmlrpc.client.Error):
@@ -301,8 +311,8 @@ class Supervisor:
         write_private(self._home / f"{spec.name}.program", self._program(spec, spec_file))
         with self._lock():
             self._call("reloadConfig")
-            self._ignoring(Faults.ALREADY_ADDED, "addProcessGroup", spec.name)
-        self._ignoring(Faults.ALREADY_STARTED, "startProcess", spec.name, False)
+            self._ignoring(Fault.ALREADY_ADDED, "addProcessGroup", spec.name)
+        self._ignoring(Fault.ALREADY_STARTED, "startProcess", spec.name, False)
 
     def _program(self, spec: ProcessSpec, spec_file: Path) -> str:
         # startsecs=0 keeps supervisord from ever giving up on a process; launch.py does the backing off.
@@ -317,17 +327,17 @@ class Supervisor:
 
     def _take_out(self, name: str) -> None:
         if self.is_running():
-            self._ignoring(Faults.BAD_NAME, "stopProcess", name, True, also=Faults.NOT_RUNNING)
+            self._ignoring(Fault.BAD_NAME, "stopProcess", name, True, also=Fault.NOT_RUNNING)
         (self._home / f"{name}.program").unlink(missing_ok=True)
         if self.is_running():
             with self._lock():
-                self._ignoring(Faults.BAD_NAME, "removeProcessGroup", name)
+                self._ignoring(Fault.BAD_NAME, "removeProcessGroup", name)
                 self._call("reloadConfig")
 
     def _stop(self, specs: Iterable[ProcessSpec]) -> None:
         names = [spec.name for spec in specs]
         for name in names:
-            self._ignoring(Faults.NOT_RUNNING, "stopProcess", name, False, also=Faults.BAD_NAME)
+            self._ignoring(Fault.NOT_RUNNING, "stopProcess", name, False, also=Fault.BAD_NAME)
         deadline = time.monotonic() + max((spec.stop_seconds for spec in specs), default=0) + 5
         while any(self._info(name).get("pid") for name in names) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -392,6 +402,8 @@ class Supervisor:
             return {}
 
     def _call(self, method: str, *args: Any) -> Any:
+        from supervisor.xmlrpc import SupervisorTransport
+
         transport = SupervisorTransport(serverurl=f"unix://{self._socket}")
         try:
             proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
@@ -405,6 +417,14 @@ class Supervisor:
         except xmlrpc.client.Fault as error:
             if error.faultCode not in (fault, also):
                 raise
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie, which an idle init may leave for seconds, doesn't."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _private(path: Path) -> int:

@@ -13,19 +13,19 @@ from pathlib import Path
 import psutil
 
 from modelyard.processes.launch import PLATFORM_VARIABLE
-from modelyard.processes.supervisor import Supervisor
+from modelyard.processes.supervisor import Supervisor, lives
 
 PATIENCE_SECONDS = 5.0
 
 
 def strays(folder: Path) -> list[psutil.Process]:
-    """Living processes that belong to the platform, the supervisor and this process's own ancestors aside."""
+    """Living processes that belong to the platform, this process and its ancestors aside."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         try:
             mark = process.environ().get(PLATFORM_VARIABLE)
-            if mark == str(folder) and process.pid not in own and process.status() != psutil.STATUS_ZOMBIE:
+            if mark == str(folder) and process.pid not in own and lives(process):
                 found.append(process)
         except psutil.Error:
             continue
@@ -44,10 +44,9 @@ def sweep(folder: Path) -> list[str]:
     said = [f"{process.name()} (pid {process.pid})" for process in found]
     for process in found:
         _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(found, timeout=PATIENCE_SECONDS)
-    for process in alive:
+    for process in _still_alive(found):
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=PATIENCE_SECONDS)
+    _still_alive(found)
     _remove(folder)
     return said
 
@@ -57,6 +56,14 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         process.send_signal(number)
     except psutil.NoSuchProcess:
         return
+
+
+def _still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run when patience has run out."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(map(lives, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return [process for process in processes if lives(process)]
 
 
 def _remove(folder: Path) -> None:

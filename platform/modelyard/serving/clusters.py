@@ -96,7 +96,7 @@ def _cluster(version: VersionEndpoints, settings: RouterSettings) -> Document:
             "enforcing_local_origin_success_rate": 0,
             "consecutive_gateway_failure": 5,
             "enforcing_consecutive_gateway_failure": 100,
-            "consecutive_local_origin_failure": 3,
+            "consecutive_local_origin_failure": 2,
             "interval": "1s",
             "base_ejection_time": "2s",
             "max_ejection_time": "30s",

@@ -11,7 +11,7 @@ from pathlib import Path
 from supervisor.xmlrpc import Faults
 
 from modelyard.processes import ProcessSpec, Supervisor, launch
-from modelyard.serving.replicas import Answer, ask, free_ports, replica_of, replica_spec, telling_lines
+from modelyard.serving.replicas import Answer, ask, free_ports, refuses, replica_of, replica_spec, telling_lines
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica, Replica, VersionKey
 
@@ -140,6 +140,11 @@ class Fleet:
         if not removing and now - seen.answered_at >= MEND_SECONDS:
             self._mend(spec, seen, now)
         starts = launch.starts(self._settings.platform_folder / "supervisor" / f"{spec.name}.starts")
+        log_tail = (
+            ""
+            if seen.ready or (starts < 2 and now - seen.since < self._settings.replica.ready_seconds)
+            else self.supervisor.log_tail(spec.name, LOG_LINES)
+        )
         return Replica(
             name=spec.name,
             model=new.model,
@@ -152,7 +157,8 @@ class Fleet:
             current=self._is_current(spec, new),
             active=None if active is None else active.get(spec.ports[0], 0),
             removing=removing,
-            log="" if seen.ready or starts < 2 else telling_lines(self.supervisor.log_tail(spec.name, LOG_LINES)),
+            refuses=refuses(log_tail),
+            log=telling_lines(log_tail),
         )
 
     def _is_current(self, spec: ProcessSpec, new: NewReplica) -> bool:

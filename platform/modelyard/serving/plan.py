@@ -85,7 +85,7 @@ def _why_hopeless(
     for replica in replicas:
         if replica.key != key or replica.ready:
             continue
-        if replica.starts >= HOPELESS_STARTS:
+        if replica.refuses or replica.starts >= HOPELESS_STARTS:
             return f"{replica.name} exits instead of loading the model; its last lines:\n{replica.log}"
         if now - replica.since > limits.ready:
             return f"{replica.name} was not ready after {limits.ready:g} s; its last lines:\n{replica.log}"

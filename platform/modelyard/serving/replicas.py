@@ -20,6 +20,7 @@ from modelyard.serving.world import NewReplica
 
 PREFIX = "model-"
 PORTS = range(20000, 32000)  # outside the kernel's range for outgoing connections
+_REFUSAL = "Some of the models failed to load during startup!"
 _ROUTINE = re.compile(r"^INFO:|\] INFO - |^\[modelyard\]")
 _MODEL, _VERSION, _INDEX = "MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_REPLICA"
 
@@ -118,6 +119,11 @@ def ask(spec: ProcessSpec, *, timeout: float = 1.0) -> Answer:
         return "away"
     finally:
         connection.close()
+
+
+def refuses(log: str) -> bool:
+    """Whether a replica has written that it can't load its model, so that another start is of no use."""
+    return _REFUSAL in log
 
 
 def telling_lines(log: str, count: int = 12) -> str:

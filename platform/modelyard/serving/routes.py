@@ -119,7 +119,7 @@ def _forward(
         "retry_policy": {
             "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
             "retriable_status_codes": [503],
-            "num_retries": 3,
+            "num_retries": 4,
             "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
             "retry_host_predicate": [
                 {
@@ -129,7 +129,8 @@ def _forward(
                     },
                 }
             ],
-            "host_selection_retry_max_attempts": 3,
+            # Envoy prefers the idlest replica, which a dead one is: let it draw until it finds another.
+            "host_selection_retry_max_attempts": 50,
         },
     }
     if rewrite:

@@ -37,6 +37,7 @@ class Replica:
         current: Started with the settings that one would be started with now.
         active: Requests in progress, if known.
         removing: On its way out; takes up its name and nothing else.
+        refuses: It was started again after it had said that it can't load its model.
         log: The last lines it wrote, if it does not get ready.
     """
 
@@ -51,6 +52,7 @@ class Replica:
     current: bool = True
     active: int | None = None
     removing: bool = False
+    refuses: bool = False
     log: str = ""
 
     @property

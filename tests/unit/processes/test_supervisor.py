@@ -200,7 +200,7 @@ def test_a_sweep_finds_what_the_supervisor_does_not_know(supervisor, web):
     stray = subprocess.Popen(["/bin/sleep", "60"], env={"MODELYARD_PLATFORM": str(supervisor.folder)})
     said = sweep(supervisor.folder)
     assert said == [f"sleep (pid {stray.pid})"]
-    assert stray.poll() is not None
+    assert stray.wait(5) != 0
     assert not supervisor.folder.exists()
     assert strays(supervisor.folder) == []
 

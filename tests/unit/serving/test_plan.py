@@ -138,14 +138,22 @@ def test_scaling_down_takes_the_replica_that_is_not_ready():
     assert decided.remove == ("model-bike-v1-1",)
 
 
-def test_a_version_that_keeps_exiting_has_failed_and_the_old_one_goes_on():
-    there = [ready(1), replica(2, starts=HOPELESS_STARTS, log="BadZipFile: File is not a zip file")]
+@pytest.mark.parametrize("exits", [{"starts": HOPELESS_STARTS}, {"starts": 2, "refuses": True}])
+def test_a_version_that_keeps_exiting_has_failed_and_the_old_one_goes_on(exits):
+    there = [ready(1), replica(2, log="BadZipFile: File is not a zip file", **exits)]
     decided = plan(world(stable(2, generation=7), replicas=there, serving={"stable": Serving(1, 1)}), 0, LIMITS)
     assert shares(decided) == {"bike": {1: 100}}
     assert decided.observed[0].state == "failed"
     assert "BadZipFile" in decided.observed[0].message
     assert decided.remove == ("model-bike-v2-1",)
     assert decided.memory.failures[("bike", 2)].generation == 7
+
+
+def test_a_replica_that_was_killed_while_it_loaded_gets_another_chance():
+    there = [ready(1), replica(2, starts=2)]
+    decided = plan(world(stable(2), replicas=there, serving={"stable": Serving(1, 1)}), 0, LIMITS)
+    assert decided.observed[0].state == "degraded"
+    assert decided.remove == ()
 
 
 def test_a_version_that_is_not_ready_in_time_has_failed():
