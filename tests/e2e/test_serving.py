@@ -55,6 +55,9 @@ def bike_load(url, bike_model):
 @pytest.fixture
 def serving(platform, bike_model):
     """The champion, with one replica, and nothing left of what was served before."""
+    with deployments_of(platform.descriptor) as deployments:
+        if any(pool.key == (bike_model.name, "canary") for pool in deployments.desired()):
+            deployments.remove_canary(bike_model.name)
     succeeded(platform.run("deploy", f"{bike_model.name}@champion", "--replicas", "1"))
     wait_until(lambda: len([name for name in replicas(platform) if bike_model.name in name]) == 1)
     return bike_model
@@ -78,6 +81,10 @@ def serves(client, name):
             return False
 
     return ask
+
+
+def canary_serves(deployments):
+    return any(seen.pool == "canary" and seen.state == "serving" for seen in deployments.observed())
 
 
 def kill(platform, name):
@@ -160,7 +167,7 @@ def test_weights_split_the_requests_and_changing_them_costs_none(platform, servi
     canary = source(platform, serving.name, 2)
     with bike_load() as load:
         deployments.set_canary(serving.name, 2, source=canary, weight=30)
-        wait_until(lambda: all(seen.state == "serving" for seen in deployments.observed()))
+        wait_until(lambda: canary_serves(deployments))
         wait_until(lambda: load.versions["2"] > 0)
         for weight in (10, 0, 100, 50, 30):
             deployments.set_weight(serving.name, weight)
@@ -177,7 +184,7 @@ def test_weights_split_the_requests_and_changing_them_costs_none(platform, servi
 
 def test_a_promoted_canary_goes_on_with_its_replica(platform, serving, bike_load, deployments):
     deployments.set_canary(serving.name, 2, source=source(platform, serving.name, 2), weight=50)
-    wait_until(lambda: all(seen.state == "serving" for seen in deployments.observed()))
+    wait_until(lambda: canary_serves(deployments))
     canary = platform.pids()[f"model-{serving.name}-v2-1"]
     with bike_load() as load:
         deployments.promote(serving.name)

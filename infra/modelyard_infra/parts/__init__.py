@@ -5,9 +5,9 @@ contracts it uses. Only the chosen kind is imported, so a local stack never pays
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -41,7 +41,8 @@ class Kind:
 
 def kinds(part: str) -> list[str]:
     """The kinds a part can be."""
-    return sorted(path.stem for path in (Path(__file__).parent / part).glob("*.py") if not path.stem.startswith("_"))
+    folder = importlib.import_module(f"{__name__}.{part}")
+    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if not module.name.startswith("_"))
 
 
 def load(part: str, kind: str) -> Kind:

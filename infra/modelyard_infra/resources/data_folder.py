@@ -1,6 +1,7 @@
 """A folder with data that outlives every process: destroying it is what deletes the data."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pulumi import Input, Output, ResourceOptions
@@ -27,7 +28,11 @@ class DataFolderProvider(LocalProvider):
         return None if (Path(inputs["folder"]) / inputs["path"]).is_dir() else "the folder is gone"
 
     def unmake(self, inputs: Inputs) -> None:
-        shutil.rmtree(Path(inputs["folder"]) / inputs["path"], ignore_errors=True)
+        path = Path(inputs["folder"]) / inputs["path"]
+        shutil.rmtree(path, ignore_errors=True)
+        if path.parent != Path(inputs["folder"]):
+            with suppress(OSError):  # something else is in it
+                path.parent.rmdir()
 
 
 class DataFolder(Resource, module="modelyard", name="DataFolder"):
