@@ -29,7 +29,7 @@ class Moved:
         self.ports: dict[int, int] = {}
         for spec in map(ProcessSpec.read, paths):
             for port in spec.ports:
-                self.ports[port] = any_free_port(frozenset(self.ports.values()), like=str(folder))
+                self.ports[port] = any_free_port(self.ports.values())
         self.specs = {spec.name: spec for path in paths for spec in [self._moved(path.read_text())]}
 
     def text(self, text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+
 from modelyard import descriptor, environment
 
 TOLERANCE = 1e-9
@@ -48,7 +49,7 @@ def main() -> int:
     return 0
 
 
-def predictions(url: str, name: str, features) -> np.ndarray:  # noqa: ANN001
+def predictions(url: str, name: str, features) -> np.ndarray:
     """Ask the serving cluster for all rows at once."""
     body = {"dataframe_split": features.to_dict(orient="split", index=False)}
     answer = httpx.post(f"{url}/models/{name}/invocations", json=body, timeout=60, trust_env=False)

@@ -6,12 +6,13 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 from mlflow.models import infer_signature
-from modelyard.registry.trusted_types import REVIEWED
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+
+from modelyard.registry.trusted_types import REVIEWED
 
 NAME = "bike-demand"
 DATA = Path(__file__).parent / "bikeshare.csv"

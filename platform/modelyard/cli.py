@@ -69,9 +69,9 @@ def open_(stack: StackOption = None, as_json: JsonOption = False) -> None:
 
 
 def _plug_in() -> None:
-    from modelyard.serving import commands
+    from modelyard.serving.commands import register
 
-    commands.register(app)
+    register(app)
     for entry_point in entry_points(group="modelyard.commands"):
         entry_point.load()(app)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
-import modelyard_infra.parts
 import pytest
 import yaml
 
+import modelyard_infra.parts
 from tests.support.local_platform import ROOT, LocalPlatform, a_platform, succeeded
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()

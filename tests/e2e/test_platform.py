@@ -10,8 +10,8 @@ import boto3
 import mlflow
 import psutil
 import pytest
-from modelyard.processes.ports import is_free
 
+from modelyard.processes.ports import is_free
 from tests.support.local_platform import a_platform, succeeded
 
 

@@ -6,9 +6,9 @@ import time
 
 import psutil
 import pytest
+
 from modelyard.processes.ports import is_free
 from modelyard.processes.sweep import strays
-
 from tests.support.local_platform import succeeded
 from tests.support.waiting import eventually
 

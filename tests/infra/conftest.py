@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+
 from modelyard_infra.settings import StackSettings
 from modelyard_infra.yard import Yard
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from modelyard.errors import ModelyardError
 from modelyard_infra.parts import ORDER, kinds
 from modelyard_infra.program import whole_config

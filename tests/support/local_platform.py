@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import yaml
+
 from modelyard import descriptor
 from modelyard.descriptor import Descriptor
 from modelyard.processes import Supervisor

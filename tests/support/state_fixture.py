@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import modelyard
-
 from tests.support.local_platform import ROOT, a_platform, succeeded
 
 FIXTURES = ROOT / "tests" / "fixtures"

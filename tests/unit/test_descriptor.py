@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from modelyard import descriptor
 from modelyard.errors import ModelyardError, Unreachable
 

@@ -83,7 +83,7 @@ def _destroy(stack: str, *, force: bool) -> None:
     if code and not force:
         raise AnswerIsNo(
             f"the stack {stack!r} could not be destroyed",
-            fix=f"what the engine said above tells why; `make down STACK={stack} FORCE=1` removes the platform without it",
+            fix=f"the engine said above why; `make down STACK={stack} FORCE=1` removes the platform without it",
         )
 
 

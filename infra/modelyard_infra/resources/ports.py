@@ -42,7 +42,6 @@ class PortsProvider(LocalProvider):
                     int(inputs["usual"][name]),
                     mine.get(name),
                     reserved | set(chosen.values()),
-                    str(folder),
                 )
             write_private(folder / FILE_NAME, json.dumps(ours | {part: chosen}, indent=1, sort_keys=True))
         return {"numbers": chosen}
@@ -59,7 +58,7 @@ class PortsProvider(LocalProvider):
             (folder / FILE_NAME).unlink(missing_ok=True)
 
 
-def _choose(what: str, wanted: int, usual: int, mine: int | None, reserved: set[int], like: str) -> int:
+def _choose(what: str, wanted: int, usual: int, mine: int | None, reserved: set[int]) -> int:
     """The port that was asked for; else the one it has; else the usual one, if free; else any free one."""
     if wanted:
         if wanted != mine and not is_free(wanted):
@@ -72,7 +71,7 @@ def _choose(what: str, wanted: int, usual: int, mine: int | None, reserved: set[
         return mine
     if usual not in reserved and is_free(usual):
         return usual
-    return any_free_port(frozenset(reserved), like=like)
+    return any_free_port(reserved)
 
 
 def _read(folder: Path) -> dict[str, dict[str, int]]:

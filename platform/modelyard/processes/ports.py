@@ -1,7 +1,8 @@
 """Who listens on a TCP port of this machine, and which ports are free."""
 
+import random
 import socket
-import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import psutil
@@ -45,16 +46,14 @@ def listener(port: int) -> Listener:
     return Listener(None, "", "")
 
 
-def any_free_port(avoid: frozenset[int] = frozenset(), *, like: str = "") -> int:
+def any_free_port(avoid: Collection[int] = ()) -> int:
     """A free port outside the kernel's range for outgoing connections, so that none of those takes it.
 
     Args:
         avoid: Ports that are spoken for.
-        like: Where to begin to look depends on this: who looks at the same time for something else finds another one.
     """
-    start: int = zlib.crc32(like.encode()) % len(CHOICE) if like else 0
-    candidates: list[int] = [*CHOICE[start:], *CHOICE[:start]]
-    for port in candidates:
+    # At random, because platforms that start at the same time look at the same time.
+    for port in random.sample(CHOICE, len(CHOICE)):
         if port not in avoid and is_free(port):
             return port
     raise OSError(f"no free TCP port between {CHOICE[0]} and {CHOICE[-1]}")

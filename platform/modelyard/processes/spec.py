@@ -48,6 +48,7 @@ class ProcessSpec(_Spec):
         ready_seconds: How long it may take until then.
         stop_signal: What asks it to stop.
         stop_seconds: How long it may take to stop before it is killed.
+        waited_for: Whether starting the whole platform waits until it is ready.
         after: Names of the processes that must be ready before this one is started with the whole platform.
     """
 
@@ -64,6 +65,7 @@ class ProcessSpec(_Spec):
     ready_seconds: PositiveFloat = 60
     stop_signal: Literal["TERM", "INT", "QUIT"] = "TERM"
     stop_seconds: PositiveFloat = 10
+    waited_for: bool = True
     after: tuple[str, ...] = ()
 
     @property

@@ -7,6 +7,7 @@ alone: `supervisor/NAME.json` is the specification of a process (it exists as lo
 
 import fcntl
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -28,8 +29,10 @@ from modelyard.processes.spec import ProcessSpec
 
 LOG_BYTES = 10 * 1024 * 1024
 LOG_GENERATIONS = 3
+OPEN_FILES = 16384  # each process's limit, as far as the machine's allows: a router has a socket per client
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
 POLL_SECONDS = 0.05
+STOPPED_ELSEWHERE_SECONDS = 60.0
 
 
 class Fault(IntEnum):
@@ -39,6 +42,7 @@ class Fault(IntEnum):
     ALREADY_STARTED = 60
     NOT_RUNNING = 70
     ALREADY_ADDED = 90
+    STILL_RUNNING = 91
 
 
 class StartFailed(ModelyardError):
@@ -103,13 +107,16 @@ class Supervisor:
             raise
 
     def remove(self, name: str) -> None:
-        """Stop the process and delete what `put` wrote; its log stays until the platform goes."""
-        self._take_out(name)
+        """Stop the process and delete what `put` wrote; its log stays until the platform goes.
+
+        The specification goes first: by that a process which is asked to stop can tell that it is for good.
+        """
         spec = self.spec(name)
+        (self._home / f"{name}.json").unlink(missing_ok=True)
+        self._take_out(name)
         for path in spec.files if spec else ():
             (self.folder / path).unlink(missing_ok=True)
-        for suffix in (".starts", ".json"):
-            (self._home / f"{name}{suffix}").unlink(missing_ok=True)
+        (self._home / f"{name}.starts").unlink(missing_ok=True)
 
     def spec(self, name: str) -> ProcessSpec | None:
         """The specification of a process that is under supervision, or None."""
@@ -181,11 +188,11 @@ class Supervisor:
         self.ensure_running()
         waiting = {spec.name: spec for spec in self.specs()}
         known, started, ready = set(waiting), dict[str, float](), set[str]()
-        while len(ready) < len(known):
+        ready |= {name for name, spec in waiting.items() if not spec.waited_for}
+        while len(ready) < len(known) or len(started) < len(known):
             for name, spec in waiting.items():
                 if name not in started and known.intersection(spec.after) <= ready:
-                    (self._home / f"{name}.starts").unlink(missing_ok=True)
-                    self._ignoring(Fault.ALREADY_STARTED, "startProcess", name, False)
+                    self._put_in(spec)
                     started[name] = time.monotonic()
                 if name in started and name not in ready:
                     if is_ready(spec.ready):
@@ -272,10 +279,11 @@ class Supervisor:
 
     def _config(self) -> str:
         user = "user=root\n" if os.geteuid() == 0 else ""
+        open_files = min(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         return (
             f"[supervisord]\nidentifier=modelyard\npidfile={self._home}/supervisord.pid\n{user}"
             f"logfile={self.logs}/supervisor.log\nlogfile_maxbytes=1MB\nlogfile_backups=1\nloglevel=info\n"
-            f"childlogdir={self.logs}\numask=077\nminfds=1024\nnocleanup=true\n"
+            f"childlogdir={self.logs}\numask=077\nminfds={open_files}\nnocleanup=true\n"
             f"[unix_http_server]\nfile={self._socket}\nchmod=0700\n"
             "[rpcinterface:supervisor]\n"
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
@@ -330,9 +338,16 @@ class Supervisor:
             self._ignoring(Fault.BAD_NAME, "stopProcess", name, True, also=Fault.NOT_RUNNING)
         (self._home / f"{name}.program").unlink(missing_ok=True)
         if self.is_running():
+            self._wait_until_stopped(name)
             with self._lock():
                 self._ignoring(Fault.BAD_NAME, "removeProcessGroup", name)
                 self._call("reloadConfig")
+
+    def _wait_until_stopped(self, name: str) -> None:
+        """For the case that somebody else had asked it to stop before us."""
+        deadline = time.monotonic() + STOPPED_ELSEWHERE_SECONDS
+        while self._info(name).get("pid") and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def _stop(self, specs: Iterable[ProcessSpec]) -> None:
         names = [spec.name for spec in specs]

@@ -2,7 +2,7 @@
 
 Keeps the models that should be served served: downloads them, runs their replicas under the platform's supervisor,
 and tells the router. It may die at any time: replicas and router go on, and the next agent takes over from what is
-on disk and in the database. When it is asked to stop, it takes its replicas with it.
+on disk and in the database. When it is taken off the platform, it takes its replicas with it.
 """
 
 import logging

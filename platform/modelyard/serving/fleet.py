@@ -2,13 +2,10 @@
 
 import logging
 import time
-import xmlrpc.client
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-from supervisor.xmlrpc import Faults
 
 from modelyard.processes import ProcessSpec, Supervisor, launch
 from modelyard.serving.replicas import Answer, ask, free_ports, refuses, replica_of, replica_spec, telling_lines
@@ -87,7 +84,7 @@ class Fleet:
         """Begin to stop a replica."""
         if name not in self._removing:
             log.info("removing %s", name)
-            self._removing[name] = self._stopping.submit(self._remove, name)
+            self._removing[name] = self._stopping.submit(self.supervisor.remove, name)
 
     def remove_all(self, timeout: float) -> None:
         """Stop every replica, as far as that can be done within `timeout` seconds."""
@@ -101,17 +98,6 @@ class Fleet:
     @property
     def is_removing(self) -> bool:
         return bool(self._removing)
-
-    def _remove(self, name: str) -> None:
-        deadline = time.monotonic() + self._settings.replica.stop_seconds + 5
-        while True:
-            try:
-                return self.supervisor.remove(name)
-            except xmlrpc.client.Fault as fault:
-                # Somebody else is stopping it too: the whole platform, for one.
-                if fault.faultCode != Faults.STILL_RUNNING or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
 
     def _forget_removed(self) -> None:
         for name, future in list(self._removing.items()):

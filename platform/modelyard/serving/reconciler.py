@@ -75,8 +75,9 @@ class Reconciler:
         return BUSY_SECONDS if moving or starting else self._settings.tick_seconds
 
     def stop(self) -> None:
-        """Take the replicas out: they belong to the agent."""
-        self.fleet.remove_all(timeout=3)
+        """End. The replicas go too if the agent goes for good; a restarted agent finds them and takes over."""
+        if self.fleet.supervisor.spec(self._settings.process_name) is None:
+            self.fleet.remove_all(timeout=3)
         self.database.stop(timeout=0.5)
 
     def _take_desired(self) -> None:

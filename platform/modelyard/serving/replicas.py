@@ -5,7 +5,6 @@ answer V2 and `/invocations` on its first port and Prometheus on its last.
 """
 
 import http.client
-import random
 import re
 from collections.abc import Set
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from modelyard.processes import HttpCheck, ProcessSpec
-from modelyard.processes.ports import is_free
+from modelyard.processes.ports import any_free_port
 from modelyard.serving.clusters import slug
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica
 
 PREFIX = "model-"
-PORTS = range(20000, 32000)  # outside the kernel's range for outgoing connections
 _REFUSAL = "Some of the models failed to load during startup!"
 _ROUTINE = re.compile(r"^INFO:|\] INFO - |^\[modelyard\]")
 _MODEL, _VERSION, _INDEX = "MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_REPLICA"
@@ -43,6 +41,8 @@ def replica_spec(settings: AgentSettings, new: NewReplica, files: Path, ports: t
     port, metrics_port = ports
     return ProcessSpec(
         name=replica_name(new),
+        part="serving_cluster",
+        waited_for=False,
         command=(str(settings.replica.python), "-m", "mlserver.cli.main", "start", "."),
         env=_environment(settings, new, files, port, metrics_port),
         # An empty folder: MLServer would obey settings files that it finds in its working folder.
@@ -94,15 +94,8 @@ def free_ports(taken: Set[int]) -> tuple[int, int]:
     Args:
         taken: Ports of processes that may not be listening yet.
     """
-    # At random, because platforms side by side look for ports at the same time.
-    found: set[int] = set()
-    for port in random.sample(PORTS, len(PORTS)):
-        if port not in taken and is_free(port):
-            found.add(port)
-        if len(found) == 2:
-            first, second = found
-            return first, second
-    raise OSError(f"no two free TCP ports between {PORTS.start} and {PORTS.stop}")
+    first = any_free_port(taken)
+    return first, any_free_port(taken | {first})
 
 
 def ask(spec: ProcessSpec, *, timeout: float = 1.0) -> Answer:

@@ -82,6 +82,7 @@ class AgentSettings(_Settings):
 
     Attributes:
         platform_folder: The folder of the platform's supervisor; replicas are put into that.
+        process_name: The agent's own name there: when that is removed, its replicas are too.
         port: Where the agent answers `/health` and `/metrics`, on loopback.
         drain_seconds: A replica that no new request goes to is stopped once it is idle, or at the latest after this.
         tick_seconds: How often to look when nothing was announced.
@@ -89,6 +90,7 @@ class AgentSettings(_Settings):
     """
 
     platform_folder: Path
+    process_name: str = "serving-agent"
     port: Port
     database: DatabaseSettings
     tracking: TrackingSettings

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from modelyard.processes import CommandCheck, HttpCheck, ProcessSpec, Supervisor
 from modelyard.processes.ports import any_free_port
 from modelyard.processes.sweep import sweep

@@ -6,6 +6,7 @@ import urllib.request
 
 import psutil
 import pytest
+
 from modelyard.errors import ModelyardError
 from modelyard.processes import CommandCheck, StartFailed, Supervisor
 from modelyard.processes.ports import is_free

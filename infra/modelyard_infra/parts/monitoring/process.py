@@ -49,7 +49,7 @@ class Settings(PartSettings):
     prometheus_port: Port | None = None
     alertmanager_port: Port | None = None
     pushgateway_port: Port | None = None
-    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    scrape_seconds: Annotated[int, Field(ge=1, le=60)] = 15  # the rules look at five minutes
     retention_days: PositiveInt = 15
     retention_gib: PositiveInt = 5
     receiver: _config.Receiver = _config.NoReceiver()
@@ -152,7 +152,13 @@ class ProcessMonitoring(ComponentResource):
     def _exporters(self) -> list[Process]:
         file = f"{self._inputs.name}/probe.yml"
         exporters = [
-            self._process("node_exporter", "node", [], ready="/"),
+            self._process(
+                "node_exporter",
+                "node",
+                # Debian's looks for systemd, and for text files in a folder that its package would have made.
+                ["--no-collector.systemd", "--collector.textfile.directory="],
+                ready="/",
+            ),
             self._process(
                 "blackbox_exporter",
                 "probe",
