@@ -20,7 +20,7 @@ def run() -> None:
     stack = pulumi.get_stack()
     file = Path(pulumi.runtime.get_root_directory()) / "stacks" / f"Pulumi.{stack}.yaml"
     config = whole_config(os.environ.get("PULUMI_CONFIG", "{}"))
-    Yard(StackSettings.read(stack, config, file)).export_outputs()
+    Yard(StackSettings.read(stack, config, file, pulumi.get_project())).export_outputs()
 
 
 def whole_config(document: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from modelyard.errors import ModelyardError
 from modelyard_infra.parts import HOLD_DATA, ORDER, Kind, PartSettings, load
 
-PROJECT = "modelyard"
+NAMESPACE = "modelyard"
 T = TypeVar("T", bound=BaseModel)
 FOREIGN_NAMESPACES = ("aws", "kubernetes", "pulumi")
 
@@ -50,19 +50,20 @@ class StackSettings:
     parts: Mapping[str, ChosenPart]
 
     @classmethod
-    def read(cls, stack: str, config: Mapping[str, Any], file: Path) -> "StackSettings":
+    def read(cls, stack: str, config: Mapping[str, Any], file: Path, project: str = NAMESPACE) -> "StackSettings":
         """Validate a stack's configuration.
 
         Args:
             stack: The stack's name.
             config: Its whole configuration: `namespace:key` → value.
             file: Where it was written, for messages.
+            project: The project's name: Pulumi.yaml's defaults, and keys without a namespace, come under it.
 
         Raises:
             ModelyardError: names the first thing that is wrong, its place, what is valid, and the nearest valid key.
         """
         where = _Place(file)
-        values = _own_values(config, where)
+        values = _own_values(config, project, where)
         _refuse_unknown(values, (*General.model_fields, *ORDER), where, ())
         general = _validated(General, {k: v for k, v in values.items() if k in General.model_fields}, where, ())
         parts = {part: _part(part, values[part], where) for part in ORDER if part in values}
@@ -82,8 +83,8 @@ class _Place:
 
     def __call__(self, path: Iterable[str]) -> str:
         keys = list(path)
-        name = ".".join([f"{PROJECT}:{keys[0]}", *keys[1:]]) if keys else ""
-        line = self._line(["config", f"{PROJECT}:{keys[0]}", *keys[1:]]) if keys else None
+        name = ".".join([f"{NAMESPACE}:{keys[0]}", *keys[1:]]) if keys else ""
+        line = self._line(["config", f"{NAMESPACE}:{keys[0]}", *keys[1:]]) if keys else None
         return f"{self.file}{f':{line}' if line else ''}: {name}"
 
     def _line(self, keys: list[str]) -> int | None:
@@ -102,15 +103,16 @@ class _Place:
         return line
 
 
-def _own_values(config: Mapping[str, Any], where: _Place) -> dict[str, Any]:
-    values = {}
-    for full_key, value in config.items():
-        namespace, _, key = full_key.partition(":")
-        if namespace == PROJECT:
-            values[key] = value
+def _own_values(config: Mapping[str, Any], project: str, where: _Place) -> dict[str, Any]:
+    """Our keys, without their namespace; what is written as `modelyard:key` comes before the project's defaults."""
+    values: dict[str, Any] = {}
+    for full_key, value in sorted(config.items(), key=lambda item: not item[0].startswith(f"{NAMESPACE}:")):
+        namespace, _, key = full_key.rpartition(":")
+        if namespace in (NAMESPACE, project, ""):
+            values.setdefault(key, value)
         elif namespace not in FOREIGN_NAMESPACES:
             raise ModelyardError(
-                f"{where.file}: {full_key}: unknown namespace {namespace!r}", fix=f"did you mean {PROJECT}:{key}?"
+                f"{where.file}: {full_key}: unknown namespace {namespace!r}", fix=f"did you mean {NAMESPACE}:{key}?"
             )
     return values
 
@@ -118,7 +120,7 @@ def _own_values(config: Mapping[str, Any], where: _Place) -> dict[str, Any]:
 def _part(part: str, value: Any, where: _Place) -> ChosenPart:
     if not isinstance(value, dict):
         raise ModelyardError(
-            f"{where([part])} is {value!r}, not a mapping", fix=f"write it as `{PROJECT}:{part}: {{kind: process}}`"
+            f"{where([part])} is {value!r}, not a mapping", fix=f"write it as `{NAMESPACE}:{part}: {{kind: process}}`"
         )
     fields = dict(value)
     name = fields.pop("kind", None)
@@ -206,7 +208,7 @@ def _refuse_missing_needs(parts: Mapping[str, ChosenPart], where: _Place) -> Non
         if missing:
             raise ModelyardError(
                 f"{where([part])} (kind {chosen.kind.name}) needs {', '.join(missing)}, which the stack doesn't name",
-                fix=f"add `{PROJECT}:{missing[0]}:` with a kind, or leave {part} out",
+                fix=f"add `{NAMESPACE}:{missing[0]}:` with a kind, or leave {part} out",
             )
 
 

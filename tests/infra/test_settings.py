@@ -132,3 +132,9 @@ def test_values_come_decoded_out_of_the_engines_environment():
         "modelyard:monitoring": {"kind": "process"},
         "aws:region": "x",
     }
+
+
+def test_a_renamed_projects_defaults_give_way_to_what_the_stack_says(tmp_path):
+    config = DATABASE | {"my-yard:protect": True, "modelyard:protect": False, "my-yard:minimum_free_mib": 7}
+    general = StackSettings.read("test", config, tmp_path / "Pulumi.test.yaml", "my-yard").general
+    assert (general.protect, general.minimum_free_mib) == (False, 7)

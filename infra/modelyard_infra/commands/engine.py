@@ -55,6 +55,7 @@ def variables() -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), tools_path(), os.environ.get("PATH", os.defpath)]),
         "PULUMI_BACKEND_URL": f"file://{home.state_folder()}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(home.passphrase_file()),
+        "PULUMI_HOME": os.environ.get("PULUMI_HOME") or str(home.home() / "engine"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "MODELYARD_HOME": str(home.home()),
     }

@@ -30,7 +30,7 @@ def up(stack: Stack = "local") -> None:
     if state.clear_stale_locks(stack):
         print(f"the last command on stack {stack!r} was killed; its lock is cleared", file=sys.stderr)
     file, env = state.ensure_stack_file(stack), engine.variables()
-    StackSettings.read(stack, state.configuration(file), file)
+    StackSettings.read(stack, state.configuration(file), file, state.project_name())
     if not state.has_state(stack) and engine.pulumi(["stack", "init", "--non-interactive"], stack=stack, env=env):
         raise AnswerIsNo(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
     state.keep_stack_file(stack)

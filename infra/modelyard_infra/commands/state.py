@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from modelyard import home
 from modelyard.errors import ModelyardError
 from modelyard_infra.commands.engine import RUN_VARIABLE, project_folder
 
-PROJECT = "modelyard"
 ORIGIN_MARK = "# made by the checkout in "
 
 
@@ -45,6 +45,13 @@ def _is_engine(pid: int) -> bool:
         return False
 
 
+@cache
+def project_name() -> str:
+    """The project's name: `pulumi new` gives a copy of this one another."""
+    name: str = yaml.safe_load((project_folder() / "Pulumi.yaml").read_text())["name"]
+    return name
+
+
 def stack_file(stack: str) -> Path:
     """The stack's configuration in this checkout."""
     return project_folder() / "stacks" / f"Pulumi.{stack}.yaml"
@@ -52,7 +59,7 @@ def stack_file(stack: str) -> Path:
 
 def state_file(stack: str) -> Path:
     """The stack's state."""
-    return home.state_folder() / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    return home.state_folder() / ".pulumi" / "stacks" / project_name() / f"{stack}.json"
 
 
 def kept_stack_file(stack: str) -> Path:
@@ -62,7 +69,7 @@ def kept_stack_file(stack: str) -> Path:
 
 def locks(stack: str) -> list[Lock]:
     """The locks on a stack."""
-    folder = home.state_folder() / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    folder = home.state_folder() / ".pulumi" / "locks" / "organization" / project_name() / stack
     found = []
     for file in sorted(folder.glob("*.json")):
         try:
@@ -126,7 +133,7 @@ def has_state(stack: str) -> bool:
         if not isinstance(document, dict) or "checkpoint" not in document:
             raise ValueError("it has no checkpoint")
     except ValueError as error:
-        backups = sorted((home.state_folder() / ".pulumi" / "backups" / PROJECT / stack).glob("*.json"))
+        backups = sorted((home.state_folder() / ".pulumi" / "backups" / project_name() / stack).glob("*.json"))
         back = f"`cp {backups[-1]} {file}` puts the last good one back" if backups else "there is no backup of it"
         raise ModelyardError(
             f"the state of stack {stack!r} is damaged: {file}: {error}",
@@ -193,7 +200,7 @@ def forget(stack: str) -> None:
     """Delete what is left of a stack's state, and its configuration unless a person wrote something into it."""
     base = home.state_folder() / ".pulumi"
     for folder in ("locks/organization", "backups", "history"):
-        shutil.rmtree(base / folder / PROJECT / stack, ignore_errors=True)
+        shutil.rmtree(base / folder / project_name() / stack, ignore_errors=True)
     for file in state_file(stack).parent.glob(f"{stack}.json*"):
         file.unlink(missing_ok=True)
     kept_stack_file(stack).unlink(missing_ok=True)
