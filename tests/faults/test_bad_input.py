@@ -131,6 +131,35 @@ def test_a_protected_platform_is_not_removed_without_consent(fresh):
     assert not fresh.folder.exists()
 
 
+def answered(platform, answer):
+    """`down` with somebody at the terminal who types this."""
+    import os
+    import pty
+    import subprocess
+
+    from tests.support.local_platform import MODELYARD, ROOT
+
+    ours, terminal = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    try:
+        command = [str(MODELYARD), "down", "--stack", platform.stack]
+        return subprocess.run(command, stdin=terminal, env=platform.env, cwd=ROOT, capture_output=True, text=True)
+    finally:
+        os.close(ours)
+        os.close(terminal)
+
+
+def test_a_protected_platform_goes_once_its_name_is_typed(fresh):
+    fresh.change(protect=True, registry_database={"kind": "process"}, monitoring=None, serving_cluster=None)
+    succeeded(fresh.run("up", "--stack", fresh.stack))
+    refusal = answered(fresh, "yes")
+    assert refusal.returncode == 2
+    assert "nothing was deleted" in refusal.stderr
+    assert fresh.folder.exists()
+    succeeded(answered(fresh, fresh.stack))
+    assert not fresh.folder.exists()
+
+
 def test_plain_destroy_leaves_nothing_of_a_throw_away_platform(fresh):
     succeeded(fresh.run("up", "--stack", fresh.stack))
     succeeded(fresh.pulumi("destroy", "--yes"))

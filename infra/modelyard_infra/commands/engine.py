@@ -20,6 +20,8 @@ HINTS = {
     "protected": "`make down STACK={stack}` asks before it deletes what is protected",
 }
 
+NOISE = ("The resources in the stack have been deleted, but", "If you want to remove the stack completely")  # `down` does
+
 
 def project_folder() -> Path:
     """The checkout: the folder of Pulumi.yaml.
@@ -113,6 +115,8 @@ def _echo(process: "subprocess.Popen[str]", said: list[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         said.append(line.rstrip("\n"))
+        if line.startswith(NOISE):
+            continue
         print(line, end="", file=sys.stderr, flush=True)
 
 
