@@ -20,7 +20,8 @@ HINTS = {
     "protected": "`make down STACK={stack}` asks before it deletes what is protected",
 }
 
-NOISE = ("The resources in the stack have been deleted, but", "If you want to remove the stack completely")  # `down` does
+# What `down` does next anyway.
+NOISE = ("The resources in the stack have been deleted, but", "If you want to remove the stack completely")
 
 
 def project_folder() -> Path:

@@ -60,6 +60,7 @@ def _initialise(data: Path, inputs: Inputs) -> None:
     fresh = data.with_name(f".{data.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True, mode=0o700)
+    fresh.parent.chmod(0o711)  # whatever the umask: the server's account has to get to its own folder
     password = fresh.with_name(".superuser")
     password.write_text(SecretFiles(Path(inputs["folder"]) / "secrets").read(inputs["password"]))
     password.chmod(0o600)

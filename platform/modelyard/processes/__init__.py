@@ -4,7 +4,8 @@ The parts of a local platform, and the model-server replicas that its serving ag
 `ProcessSpec`s put into the platform's `Supervisor`.
 """
 
+from modelyard.processes.daemon import StartFailed
 from modelyard.processes.spec import CommandCheck, HttpCheck, ProcessSpec
-from modelyard.processes.supervisor import ProcessStatus, StartFailed, Supervisor
+from modelyard.processes.supervisor import ProcessStatus, Supervisor
 
 __all__ = ["CommandCheck", "HttpCheck", "ProcessSpec", "ProcessStatus", "StartFailed", "Supervisor"]

@@ -1,52 +1,27 @@
-"""The supervisor of one platform: a supervisord in a session of its own, and what it keeps alive.
+"""What one platform's supervisor keeps alive: processes put under it, taken out, and told from what they should be.
 
 Everything lies below the platform's folder, so that a platform can be found, mended and swept from there
 alone: `supervisor/NAME.json` is the specification of a process (it exists as long as the process should),
 `supervisor/NAME.program` is what supervisord reads, `logs/NAME.log` what the process said.
 """
 
-import fcntl
 import os
-import resource
-import subprocess
 import sys
 import time
-import xmlrpc.client
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import psutil
-
-from modelyard.errors import ModelyardError
 from modelyard.processes import launch, ports
+from modelyard.processes.daemon import POLL_SECONDS, Daemon, Fault, StartFailed
 from modelyard.processes.files import SecretFiles, write_private
 from modelyard.processes.readiness import is_ready
 from modelyard.processes.spec import ProcessSpec
 
 LOG_BYTES = 10 * 1024 * 1024
 LOG_GENERATIONS = 3
-OPEN_FILES = 16384  # each process's limit, as far as the machine's allows: a router has a socket per client
-LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
-POLL_SECONDS = 0.05
 STOPPED_ELSEWHERE_SECONDS = 60.0
-
-
-class Fault(IntEnum):
-    """What supervisord answers with when it won't: the numbers of supervisor.xmlrpc.Faults."""
-
-    BAD_NAME = 10
-    ALREADY_STARTED = 60
-    NOT_RUNNING = 70
-    ALREADY_ADDED = 90
-    STILL_RUNNING = 91
-
-
-class StartFailed(ModelyardError):
-    """A process did not become ready; carries the last lines it wrote."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +52,7 @@ class Supervisor:
         self.logs = folder / "logs"
         self.secrets = SecretFiles(folder / "secrets")
         self._home = folder / "supervisor"
-        self._socket = self._home / "supervisord.sock"
+        self.daemon = Daemon(self._home, logs=self.logs, mark={launch.PLATFORM_VARIABLE: str(folder)})
 
     # ---- one process
 
@@ -89,7 +64,7 @@ class Supervisor:
         Raises:
             StartFailed: it exited or was not ready in time, or one of its ports is taken.
         """
-        self.ensure_running()
+        self.daemon.ensure_running()
         if self.difference(spec) is None:
             return
         before = self.spec(spec.name)
@@ -143,7 +118,7 @@ class Supervisor:
                     return f"its file {path} was altered"
             except OSError:
                 return f"its file {path} is gone"
-        if self._info(spec.name).get("statename") != "RUNNING":
+        if self.daemon.info(spec.name).get("statename") != "RUNNING":
             return "it is not running"
         deadline = time.monotonic() + patience
         while not is_ready(spec.ready):
@@ -170,13 +145,17 @@ class Supervisor:
 
     # ---- all of them
 
+    def is_running(self) -> bool:
+        """Whether the supervisor is alive."""
+        return self.daemon.is_running()
+
     def specs(self) -> list[ProcessSpec]:
         """Every process under supervision, in order of their names."""
         return [spec for path in sorted(self._home.glob("*.json")) if (spec := self.spec(path.stem))]
 
     def status(self) -> list[ProcessStatus]:
         """How every process under supervision is now; they are all `stopped` when the supervisor is down."""
-        infos = {info["name"]: info for info in self._all_infos()}
+        infos = {info["name"]: info for info in self.daemon.infos()}
         return [self._status(spec, infos.get(spec.name, {})) for spec in self.specs()]
 
     def start_all(self) -> None:
@@ -185,7 +164,7 @@ class Supervisor:
         Raises:
             StartFailed: one didn't become ready in time.
         """
-        self.ensure_running()
+        self.daemon.ensure_running()
         waiting = {spec.name: spec for spec in self.specs()}
         known, started, ready = set(waiting), dict[str, float](), set[str]()
         ready |= {name for name, spec in waiting.items() if not spec.waited_for}
@@ -203,7 +182,7 @@ class Supervisor:
 
     def stop_all(self) -> None:
         """Stop every process, those that others come `after` last, and then the supervisor."""
-        if not self.is_running():
+        if not self.daemon.is_running():
             return
         left = {spec.name: spec for spec in self.specs()}
         while left:
@@ -215,97 +194,9 @@ class Supervisor:
 
     def shut_down(self) -> None:
         """Stop every process at once and the supervisor with them."""
-        pid = self._pid()
-        if pid is None:
-            return
-        self._stop(self.specs())
-        supervisor = psutil.Process(pid)
-        supervisor.kill()  # it has nothing left to do, and takes two seconds over a polite request
-        while lives(supervisor):
-            time.sleep(POLL_SECONDS / 5)
-        for left in (self._socket, self._home / "supervisord.pid"):
-            left.unlink(missing_ok=True)
-
-    # ---- the supervisor itself
-
-    def is_running(self) -> bool:
-        """Whether this platform's supervisor is alive."""
-        return self._pid() is not None
-
-    def ensure_running(self) -> None:
-        """Start the supervisor if it is not alive.
-
-        Raises:
-            ModelyardError: the platform's folder can't hold it.
-        """
-        if self.is_running():
-            return
-        if len(os.fsencode(self._socket)) > LONGEST_SOCKET_PATH:
-            raise ModelyardError(
-                f"the path of the platform's folder is too long for a socket: {self.folder}",
-                fix=f"choose a shorter stack name or MODELYARD_HOME: {self._socket} must have at most "
-                f"{LONGEST_SOCKET_PATH} bytes",
-            )
-        for folder in (self._home, self.logs):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._lock():
-            if not self.is_running():
-                self._start_supervisor()
-
-    def _start_supervisor(self) -> None:
-        self._socket.unlink(missing_ok=True)
-        os.close(_private(self.logs / "supervisor.log"))
-        config = self._home / "supervisord.conf"
-        write_private(config, self._config())
-        # setsid: Ctrl-C in the terminal that ran `up` must not reach the platform.
-        subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)],
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), launch.PLATFORM_VARIABLE: str(self.folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=os.fdopen(_private(self.logs / "supervisor.out"), "w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            check=True,
-        )
-        deadline = time.monotonic() + 15
-        while not self.is_running():
-            if time.monotonic() > deadline:
-                raise StartFailed(
-                    f"the supervisor of {self.folder} did not start within 15 s",
-                    fix=f"what it said:\n{(self.logs / 'supervisor.out').read_text()}",
-                )
-            time.sleep(POLL_SECONDS)
-
-    def _config(self) -> str:
-        user = "user=root\n" if os.geteuid() == 0 else ""
-        open_files = min(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        return (
-            f"[supervisord]\nidentifier=modelyard\npidfile={self._home}/supervisord.pid\n{user}"
-            f"logfile={self.logs}/supervisor.log\nlogfile_maxbytes=1MB\nlogfile_backups=1\nloglevel=info\n"
-            f"childlogdir={self.logs}\numask=077\nminfds={open_files}\nnocleanup=true\n"
-            f"[unix_http_server]\nfile={self._socket}\nchmod=0700\n"
-            "[rpcinterface:supervisor]\n"
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
-            f"[include]\nfiles={self._home}/*.program\n"
-        ).replace("%", "%%")
-
-    def _pid(self) -> int | None:
-        """The supervisor's process id if it is alive and answers."""
-        try:
-            pid = int((self._home / "supervisord.pid").read_text())
-            process = psutil.Process(pid)
-            if not lives(process) or "supervisor.supervisord" not in process.cmdline():
-                return None
-            return int(self._call("getPID"))
-        except (OSError, ValueError, psutil.Error, xmlrpc.client.Error):
-            return None
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with os.fdopen(_private(self._home / "lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        if self.daemon.is_running():
+            self._stop(self.specs())
+            self.daemon.kill()
 
     # ---- the steps of put and remove
 
@@ -316,17 +207,17 @@ class Supervisor:
         spec_file = self._home / f"{spec.name}.json"
         spec_file.with_suffix(".starts").unlink(missing_ok=True)
         write_private(spec_file, spec.model_dump_json(indent=1))
-        write_private(self._home / f"{spec.name}.program", self._program(spec, spec_file))
-        with self._lock():
-            self._call("reloadConfig")
-            self._ignoring(Fault.ALREADY_ADDED, "addProcessGroup", spec.name)
-        self._ignoring(Fault.ALREADY_STARTED, "startProcess", spec.name, False)
+        write_private(self._home / f"{spec.name}.program", self._program(spec))
+        with self.daemon.lock():
+            self.daemon.call("reloadConfig")
+            self.daemon.tell("addProcessGroup", spec.name, ignore=(Fault.ALREADY_ADDED,))
+        self.daemon.tell("startProcess", spec.name, False, ignore=(Fault.ALREADY_STARTED,))
 
-    def _program(self, spec: ProcessSpec, spec_file: Path) -> str:
+    def _program(self, spec: ProcessSpec) -> str:
         # startsecs=0 keeps supervisord from ever giving up on a process; launch.py does the backing off.
         return (
             f"[program:{spec.name}]\n"
-            f'command="{sys.executable}" -I -S "{launch.__file__}" "{spec_file}"\n'
+            f'command="{sys.executable}" -I -S "{launch.__file__}" "{self._home}/{spec.name}.json"\n'
             "autostart=false\nautorestart=true\nstartsecs=0\nkillasgroup=true\nredirect_stderr=true\n"
             f"stopsignal={spec.stop_signal}\nstopwaitsecs={max(1, round(spec.stop_seconds))}\n"
             f"stdout_logfile={self.logs}/{spec.name}.log\n"
@@ -334,27 +225,27 @@ class Supervisor:
         ).replace("%", "%%")
 
     def _take_out(self, name: str) -> None:
-        if self.is_running():
-            self._ignoring(Fault.BAD_NAME, "stopProcess", name, True, also=Fault.NOT_RUNNING)
+        if self.daemon.is_running():
+            self.daemon.tell("stopProcess", name, True, ignore=(Fault.BAD_NAME, Fault.NOT_RUNNING))
         (self._home / f"{name}.program").unlink(missing_ok=True)
-        if self.is_running():
+        if self.daemon.is_running():
             self._wait_until_stopped(name)
-            with self._lock():
-                self._ignoring(Fault.BAD_NAME, "removeProcessGroup", name)
-                self._call("reloadConfig")
+            with self.daemon.lock():
+                self.daemon.tell("removeProcessGroup", name, ignore=(Fault.BAD_NAME,))
+                self.daemon.call("reloadConfig")
 
     def _wait_until_stopped(self, name: str) -> None:
         """For the case that somebody else had asked it to stop before us."""
         deadline = time.monotonic() + STOPPED_ELSEWHERE_SECONDS
-        while self._info(name).get("pid") and time.monotonic() < deadline:
+        while self.daemon.info(name).get("pid") and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def _stop(self, specs: Iterable[ProcessSpec]) -> None:
         names = [spec.name for spec in specs]
         for name in names:
-            self._ignoring(Fault.NOT_RUNNING, "stopProcess", name, False, also=Fault.BAD_NAME)
+            self.daemon.tell("stopProcess", name, False, ignore=(Fault.BAD_NAME, Fault.NOT_RUNNING))
         deadline = time.monotonic() + max((spec.stop_seconds for spec in specs), default=0) + 5
-        while any(self._info(name).get("pid") for name in names) and time.monotonic() < deadline:
+        while any(self.daemon.info(name).get("pid") for name in names) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def _check_ports(self, spec: ProcessSpec) -> None:
@@ -403,45 +294,3 @@ class Supervisor:
 
     def _starts(self, name: str) -> int:
         return launch.starts(self._home / f"{name}.starts")
-
-    def _all_infos(self) -> list[dict[str, Any]]:
-        try:
-            return cast(list[dict[str, Any]], self._call("getAllProcessInfo"))
-        except (OSError, xmlrpc.client.Error):
-            return []
-
-    def _info(self, name: str) -> dict[str, Any]:
-        try:
-            return cast(dict[str, Any], self._call("getProcessInfo", name))
-        except (OSError, xmlrpc.client.Error):
-            return {}
-
-    def _call(self, method: str, *args: Any) -> Any:
-        from supervisor.xmlrpc import SupervisorTransport
-
-        transport = SupervisorTransport(serverurl=f"unix://{self._socket}")
-        try:
-            proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
-            return getattr(proxy.supervisor, method)(*args)
-        finally:
-            transport.close()
-
-    def _ignoring(self, fault: int, method: str, *args: Any, also: int | None = None) -> None:
-        try:
-            self._call(method, *args)
-        except xmlrpc.client.Fault as error:
-            if error.faultCode not in (fault, also):
-                raise
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie, which an idle init may leave for seconds, doesn't."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _private(path: Path) -> int:
-    """Open a file that only its owner may read; returns its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

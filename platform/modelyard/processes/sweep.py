@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from modelyard.processes.daemon import lives
 from modelyard.processes.launch import PLATFORM_VARIABLE
-from modelyard.processes.supervisor import Supervisor, lives
+from modelyard.processes.supervisor import Supervisor
 
 PATIENCE_SECONDS = 5.0
 

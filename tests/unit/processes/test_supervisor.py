@@ -191,7 +191,7 @@ def test_the_supervisor_is_in_a_session_of_its_own(supervisor, web):
 
 def test_a_folder_too_deep_for_a_socket_is_refused(tmp_path):
     with pytest.raises(ModelyardError, match="too long for a socket"):
-        Supervisor(tmp_path / ("x" * 100)).ensure_running()
+        Supervisor(tmp_path / ("x" * 100)).daemon.ensure_running()
 
 
 def test_a_sweep_finds_what_the_supervisor_does_not_know(supervisor, web):
