@@ -1,14 +1,16 @@
 """The supervisord of one platform: started in a session of its own, asked through its socket."""
 
 import fcntl
+import http.client
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
 import xmlrpc.client
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +19,11 @@ import psutil
 
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import write_private
+from modelyard.processes.marked import lives, marked
 
 OPEN_FILES = 16384  # each process's limit, as far as the machine's allows: a router has a socket per client
-LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
+LONGEST_SOCKET_PATH = 99  # sun_path of unix(7), less its closing zero and the .<pid> that supervisord binds first
+CALL_SECONDS = 10.0
 POLL_SECONDS = 0.05
 
 
@@ -61,17 +65,25 @@ class Daemon:
         """
         if self.is_running():
             return
+        self.check_place()
+        for folder in (self._home, self._logs):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self.lock():
+            if not self.is_running():
+                self._start()
+
+    def check_place(self) -> None:
+        """Refuse a place whose socket's path would be too long.
+
+        Raises:
+            ModelyardError: it is.
+        """
         if len(os.fsencode(self._socket)) > LONGEST_SOCKET_PATH:
             raise ModelyardError(
                 f"the path of the platform's folder is too long for a socket: {self._home.parent}",
                 fix=f"choose a shorter stack name or MODELYARD_HOME: {self._socket} must have at most "
                 f"{LONGEST_SOCKET_PATH} bytes",
             )
-        for folder in (self._home, self._logs):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.lock():
-            if not self.is_running():
-                self._start()
 
     def kill(self) -> None:
         """End it at once; its children must have ended before."""
@@ -85,6 +97,7 @@ class Daemon:
             left.unlink(missing_ok=True)
 
     def _start(self) -> None:
+        self._end_remains()
         self._socket.unlink(missing_ok=True)
         os.close(_private(self._logs / "supervisor.log"))
         config = self._home / "supervisord.conf"
@@ -107,6 +120,15 @@ class Daemon:
                     f"the supervisor of {self._home.parent} did not start within 15 s",
                     fix=f"what it said:\n{(self._logs / 'supervisor.out').read_text()}",
                 )
+            time.sleep(POLL_SECONDS)
+
+    def _end_remains(self) -> None:
+        """One that hangs, or whose socket was deleted, can't be asked; its children hold the ports."""
+        remains = [process for name, value in self._mark.items() for process in marked(name, value)]
+        for process in remains:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        while any(map(lives, remains)):
             time.sleep(POLL_SECONDS)
 
     def _config(self) -> str:
@@ -154,37 +176,44 @@ class Daemon:
         except (OSError, xmlrpc.client.Error):
             return {}
 
-    def call(self, method: str, *args: Any) -> Any:
+    def call(self, method: str, *args: Any, seconds: float = CALL_SECONDS) -> Any:
         """Call a method of its XML-RPC interface.
+
+        Args:
+            method: Its name.
+            args: What it takes.
+            seconds: How long to wait for the answer.
 
         Raises:
             xmlrpc.client.Fault: it won't.
             OSError: it is not there.
         """
-        from supervisor.xmlrpc import SupervisorTransport
-
-        transport = SupervisorTransport(serverurl=f"unix://{self._socket}")
-        try:
-            proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        with xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(self._socket, seconds)) as proxy:
             return getattr(proxy.supervisor, method)(*args)
-        finally:
-            transport.close()
 
-    def tell(self, method: str, *args: Any, ignore: Collection[Fault]) -> None:
+    def tell(self, method: str, *args: Any, ignore: Collection[Fault], seconds: float = CALL_SECONDS) -> None:
         """Call a method for what it does; the named refusals mean that it is so already."""
         try:
-            self.call(method, *args)
+            self.call(method, *args, seconds=seconds)
         except xmlrpc.client.Fault as error:
             if error.faultCode not in ignore:
                 raise
 
 
-def lives(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie, which an idle init may leave for seconds, doesn't."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+class _UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over a unix socket, with a deadline."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._path, self._seconds = path, seconds
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("localhost", timeout=self._seconds)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(self._seconds)
+        connection.sock.connect(str(self._path))
+        self._connection = host, connection
+        return connection
 
 
 def _private(path: Path) -> int:

@@ -14,6 +14,7 @@ import pwd
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def note_start(starts: Path, now: float) -> float:
     steady = last["at"] is None or now - last["at"] >= STEADY_SECONDS
     quick_exits = 0 if steady else last["quick_exits"] + 1
     delay = back_off_seconds(quick_exits)
-    starts.write_text(json.dumps({"count": last["count"] + 1, "quick_exits": quick_exits, "at": now + delay}))
+    with suppress(OSError):  # a full disk must not keep a process from starting
+        starts.write_text(json.dumps({"count": last["count"] + 1, "quick_exits": quick_exits, "at": now + delay}))
     return delay
 
 
@@ -47,6 +49,14 @@ def starts(record: Path) -> int:
         return int(json.loads(record.read_text())["count"])
     except (FileNotFoundError, json.JSONDecodeError):
         return 0
+
+
+def last_start(record: Path) -> float:
+    """When the process was started last, in seconds since 1970; 0 if that is not known."""
+    try:
+        return float(json.loads(record.read_text())["at"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0.0
 
 
 def environment(spec: dict[str, Any], platform: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ alone: `supervisor/NAME.json` is the specification of a process (it exists as lo
 `supervisor/NAME.program` is what supervisord reads, `logs/NAME.log` what the process said.
 """
 
+import hashlib
 import os
 import sys
 import time
@@ -77,9 +78,11 @@ class Supervisor:
                 self._wait_until_ready(spec, logged)
         except BaseException:
             self.remove(spec.name)
-            if before is not None and before != spec:
+            if before is not None:
                 self._put_in(before)
             raise
+        for path in before.files.keys() - spec.files.keys() if before else ():
+            (self.folder / path).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """Stop the process and delete what `put` wrote; its log stays until the platform goes.
@@ -91,7 +94,13 @@ class Supervisor:
         self._take_out(name)
         for path in spec.files if spec else ():
             (self.folder / path).unlink(missing_ok=True)
-        (self._home / f"{name}.starts").unlink(missing_ok=True)
+        for left in (".starts", ".secrets"):
+            (self._home / f"{name}{left}").unlink(missing_ok=True)
+
+    def pause(self, name: str) -> None:
+        """Stop the process until it is put, or everything is started, again."""
+        if self.daemon.is_running():
+            self._stop([spec for spec in self.specs() if spec.name == name])
 
     def spec(self, name: str) -> ProcessSpec | None:
         """The specification of a process that is under supervision, or None."""
@@ -105,7 +114,8 @@ class Supervisor:
 
         Args:
             spec: What it should be.
-            patience: Seconds to go on asking a running process that doesn't answer its readiness check.
+            patience: Seconds to go on asking a running process that doesn't answer its readiness check; one that
+                was started just now gets the time that it may take to start.
         """
         found = self.spec(spec.name)
         if found is None:
@@ -118,9 +128,12 @@ class Supervisor:
                     return f"its file {path} was altered"
             except OSError:
                 return f"its file {path} is gone"
+        if self._known_secrets(spec.name) != self._secrets_digest(spec):
+            return "a secret of its environment was changed"
         if self.daemon.info(spec.name).get("statename") != "RUNNING":
             return "it is not running"
-        deadline = time.monotonic() + patience
+        age = time.time() - launch.last_start(self._home / f"{spec.name}.starts")
+        deadline = time.monotonic() + max(patience, spec.ready_seconds - age)
         while not is_ready(spec.ready):
             if time.monotonic() > deadline:
                 return "it does not answer its readiness check"
@@ -171,7 +184,8 @@ class Supervisor:
         while len(ready) < len(known) or len(started) < len(known):
             for name, spec in waiting.items():
                 if name not in started and known.intersection(spec.after) <= ready:
-                    self._put_in(spec)
+                    if self.daemon.info(name).get("statename") != "RUNNING":
+                        self._put_in(spec)
                     started[name] = time.monotonic()
                 if name in started and name not in ready:
                     if is_ready(spec.ready):
@@ -207,6 +221,7 @@ class Supervisor:
         spec_file = self._home / f"{spec.name}.json"
         spec_file.with_suffix(".starts").unlink(missing_ok=True)
         write_private(spec_file, spec.model_dump_json(indent=1))
+        write_private(self._home / f"{spec.name}.secrets", self._secrets_digest(spec))
         write_private(self._home / f"{spec.name}.program", self._program(spec))
         with self.daemon.lock():
             self.daemon.call("reloadConfig")
@@ -224,9 +239,22 @@ class Supervisor:
             f"stdout_logfile_maxbytes={LOG_BYTES}\nstdout_logfile_backups={LOG_GENERATIONS}\n"
         ).replace("%", "%%")
 
+    def _secrets_digest(self, spec: ProcessSpec) -> str:
+        """Changes when a secret of the process's environment does."""
+        values = [f"{name}={self.secrets.read(secret)}" for name, secret in sorted(spec.secret_env.items())]
+        return hashlib.sha256("\0".join(values).encode()).hexdigest()
+
+    def _known_secrets(self, name: str) -> str | None:
+        try:
+            return (self._home / f"{name}.secrets").read_text()
+        except FileNotFoundError:
+            return None
+
     def _take_out(self, name: str) -> None:
         if self.daemon.is_running():
-            self.daemon.tell("stopProcess", name, True, ignore=(Fault.BAD_NAME, Fault.NOT_RUNNING))
+            spec = self.spec(name)
+            seconds = (spec.stop_seconds if spec else 0) + STOPPED_ELSEWHERE_SECONDS
+            self.daemon.tell("stopProcess", name, True, ignore=(Fault.BAD_NAME, Fault.NOT_RUNNING), seconds=seconds)
         (self._home / f"{name}.program").unlink(missing_ok=True)
         if self.daemon.is_running():
             self._wait_until_stopped(name)

@@ -4,7 +4,6 @@ Pulumi destroys what its state knows. After a `kill -9` in mid-create there may 
 state does not know; this finds those by the mark that `launch` leaves in each process's environment.
 """
 
-import os
 import shutil
 import signal
 import time
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from modelyard.processes.daemon import lives
 from modelyard.processes.launch import PLATFORM_VARIABLE
+from modelyard.processes.marked import lives, marked
 from modelyard.processes.supervisor import Supervisor
 
 PATIENCE_SECONDS = 5.0
@@ -21,16 +20,7 @@ PATIENCE_SECONDS = 5.0
 
 def strays(folder: Path) -> list[psutil.Process]:
     """Living processes that belong to the platform, this process and its ancestors aside."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
-    for process in psutil.process_iter():
-        try:
-            mark = process.environ().get(PLATFORM_VARIABLE)
-            if mark == str(folder) and process.pid not in own and lives(process):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return marked(PLATFORM_VARIABLE, str(folder))
 
 
 def sweep(folder: Path) -> list[str]:

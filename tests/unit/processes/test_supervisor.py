@@ -1,6 +1,7 @@
 import os
 import signal
 import stat
+import threading
 import time
 import urllib.request
 
@@ -113,6 +114,7 @@ def test_a_failed_change_leaves_the_old_process_running(supervisor, web, failing
 
 def test_the_last_lines_are_only_those_of_the_failed_start(supervisor, web, failing):
     supervisor.put(web(command=("/bin/sh", "-c", "echo the good old days; exec sleep 60"), ready=_true()))
+    eventually(lambda: supervisor.log_tail("web"))
     with pytest.raises(StartFailed) as error:
         supervisor.put(failing)
     assert "the good old days" not in str(error.value)
@@ -139,7 +141,7 @@ def test_an_altered_file_is_noticed_and_mended(supervisor, web):
 
 
 def test_a_process_that_hangs_is_noticed(supervisor, web):
-    spec = web(stop_seconds=1)
+    spec = web(stop_seconds=1, ready_seconds=0.1)
     supervisor.put(spec)
     os.kill(pid_of(supervisor), signal.SIGSTOP)
     assert supervisor.difference(spec, patience=0.1) == "it does not answer its readiness check"
@@ -213,3 +215,50 @@ def test_everything_below_the_folder_is_private(supervisor, web):
         path for path in supervisor.folder.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     assert readable == []
+
+
+def test_a_failed_mend_leaves_the_process_under_supervision(supervisor, web):
+    import socket
+
+    spec = web()
+    supervisor.put(spec)
+    supervisor.stop_all()
+    with socket.create_server(("127.0.0.1", spec.ports[0])), pytest.raises(StartFailed):
+        supervisor.put(spec)
+    assert [found.name for found in supervisor.specs()] == ["web"]
+
+
+def test_a_file_that_a_change_leaves_out_is_removed(supervisor, web):
+    spec = web(files={"rules/a": "1", "rules/b": "2"})
+    supervisor.put(spec)
+    supervisor.put(spec.model_copy(update={"files": {"rules/a": "1"}}))
+    assert [path.name for path in (supervisor.folder / "rules").iterdir()] == ["a"]
+
+
+def test_a_changed_secret_is_noticed_and_reaches_the_process(supervisor, web):
+    supervisor.secrets.ensure("door")
+    spec = web(secret_env={"KEY": "door"})
+    supervisor.put(spec)
+    supervisor.secrets.path("door").unlink()
+    supervisor.secrets.ensure("door")
+    assert supervisor.difference(spec) == "a secret of its environment was changed"
+    supervisor.put(spec)
+    assert ask(spec, "KEY") == supervisor.secrets.read("door")
+
+
+def test_a_supervisor_whose_socket_was_deleted_is_replaced(supervisor, web):
+    spec = web()
+    supervisor.put(spec)
+    (supervisor.folder / "supervisor" / "supervisord.sock").unlink()
+    supervisor.put(spec)
+    assert supervisor.difference(spec) is None
+
+
+def test_a_process_that_was_just_started_gets_its_time_before_it_counts_as_hung(supervisor, web):
+    spec = web(ready_seconds=30)
+    supervisor.put(spec)
+    before = pid_of(supervisor)
+    os.kill(before, signal.SIGSTOP)
+    threading.Timer(1, os.kill, (before, signal.SIGCONT)).start()
+    supervisor.put(spec)
+    assert pid_of(supervisor) == before
