@@ -5,16 +5,16 @@ RUN = .venv/bin/modelyard
 .PHONY: up down stop start demo test check bench tools lock
 
 up: tools            ## make the platform, or mend it
-	@$(RUN) up --stack $(STACK)
+	@$(RUN) up --stack "$(STACK)"
 
 down:                ## remove it; YES=1 agrees beforehand to the deletion of a protected one's data
-	@$(RUN) down --stack $(STACK) $(if $(YES),--yes) $(if $(FORCE),--force)
+	@$(RUN) down --stack "$(STACK)" $(if $(YES),--yes) $(if $(FORCE),--force)
 
 stop start: %:       ## pause it, and go on
-	@$(RUN) $* --stack $(STACK)
+	@$(RUN) $* --stack "$(STACK)"
 
 demo:                ## train a real model, deploy it and check its predictions
-	@.venv/bin/python examples/bike-demand/demo.py --stack $(STACK)
+	@.venv/bin/python examples/bike-demand/demo.py --stack "$(STACK)"
 
 test: tools          ## every test
 	@.venv/bin/python -m pytest $(TESTS)

@@ -41,6 +41,11 @@ def main() -> int:
     for where, values in (("here", here), ("served", served)):
         errors = values - july[train.TARGET].to_numpy()
         print(f"{where:>8}: July MAE {np.abs(errors).mean():.6f}  RMSE {np.sqrt((errors**2).mean()):.6f}")
+    if served.shape != here.shape or not np.isfinite(served).all():
+        print(
+            f"error: {served.shape} values were served for {here.shape} rows, or some are no numbers", file=sys.stderr
+        )
+        return 1
     worst = float(np.max(np.abs(served - here) / np.maximum(np.abs(here), 1e-300)))
     print(f"largest relative difference over {len(here)} rows: {worst:.1e}")
     if worst > TOLERANCE:

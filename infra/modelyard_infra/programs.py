@@ -15,6 +15,6 @@ def program(name: str) -> str:
     if found is None:
         raise ModelyardError(
             f"the program {name!r} is not on PATH",
-            fix='`make tools` gets it onto this machine, and `eval "$(modelyard env --pulumi)"` puts it on PATH',
+            fix='`make tools` gets it onto this machine, and `eval "$(modelyard pulumi-env)"` puts it on PATH',
         )
     return found

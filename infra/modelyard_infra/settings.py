@@ -1,6 +1,7 @@
 """The whole configuration of one stack, validated before anything is created."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class General(BaseModel):
         minimum_free_mib: What must be free on the disk of a local platform before it is made, in MiB.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     protect: bool = True
     minimum_free_mib: Annotated[int, Field(ge=0)] = 2048
@@ -55,7 +56,7 @@ class StackSettings:
 
         Args:
             stack: The stack's name.
-            config: Its whole configuration: `namespace:key` → value.
+            config: Its whole configuration: `namespace:key` → value, decoded or still as JSON text.
             file: Where it was written, for messages.
             project: The project's name: Pulumi.yaml's defaults, and keys without a namespace, come under it.
 
@@ -63,14 +64,16 @@ class StackSettings:
             ModelyardError: names the first thing that is wrong, its place, what is valid, and the nearest valid key.
         """
         where = _Place(file)
+        _refuse_keys_that_are_no_text(dict.fromkeys(config), where, ())
         values = _own_values(config, project, where)
+        _refuse_keys_that_are_no_text(values, where, ())
         _refuse_unknown(values, (*General.model_fields, *ORDER), where, ())
         general = _validated(General, {k: v for k, v in values.items() if k in General.model_fields}, where, ())
         parts = {part: _part(part, values[part], where) for part in ORDER if part in values}
         if not parts:
             raise ModelyardError(f"{file} names no part", fix=f"the parts are: {', '.join(ORDER)}")
         _refuse_missing_needs(parts, where)
-        _refuse_shared_ports(values, where)
+        _refuse_shared_ports(parts, where)
         _refuse_protected_but_not_durable(general, parts, where)
         return cls(stack, general, parts)
 
@@ -109,12 +112,22 @@ def _own_values(config: Mapping[str, Any], project: str, where: _Place) -> dict[
     for full_key, value in sorted(config.items(), key=lambda item: not item[0].startswith(f"{NAMESPACE}:")):
         namespace, _, key = full_key.rpartition(":")
         if namespace in (NAMESPACE, project, ""):
-            values.setdefault(key, value)
+            values.setdefault(key, _decoded(value))
         elif namespace not in FOREIGN_NAMESPACES:
             raise ModelyardError(
                 f"{where.file}: {full_key}: unknown namespace {namespace!r}", fix=f"did you mean {NAMESPACE}:{key}?"
             )
     return values
+
+
+def _decoded(value: Any) -> Any:
+    """Pulumi hands numbers and booleans over as strings; whoever reads the stack's file must see the same values."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def _part(part: str, value: Any, where: _Place) -> ChosenPart:
@@ -131,13 +144,19 @@ def _part(part: str, value: Any, where: _Place) -> ChosenPart:
     except ModelyardError as error:
         raise ModelyardError(f"{where([part, 'kind'])}: {error.what}", fix=error.fix) from None
     migrated_from = fields.pop("migrated_from", None) if part in HOLD_DATA else None
+    if not isinstance(migrated_from, str | None):
+        raise ModelyardError(
+            f"{where([part, 'migrated_from'])} is {migrated_from!r}, not a kind's name",
+            fix=f"write the kind that {part}'s data was moved from",
+        )
     settings = _validated(kind.settings, fields, where, (part,))
     return ChosenPart(kind, settings, migrated_from)
 
 
 def _validated(model: type[T], values: dict[str, Any], where: _Place, path: tuple[str, ...]) -> T:
     try:
-        return model.model_validate(values, strict=False)
+        # As JSON: strict models then still take a list for a tuple, and what has no YAML type of its own, as text.
+        return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         problems = error.errors(include_url=False)
         # A misspelt key also makes the right one missing: the misspelling is what to say.
@@ -189,6 +208,23 @@ def _expected(model: type[BaseModel], keys: tuple[str, ...]) -> str:
     return f"expected {name}; left out, it is {field.default!r}" if not field.is_required() else f"expected {name}"
 
 
+def _refuse_keys_that_are_no_text(value: Any, where: _Place, path: tuple[str, ...]) -> None:
+    """Refuse YAML's other keys, at any depth: numbers, dates, and `on` or `no`, which mean true and false."""
+    if isinstance(value, list):
+        for item in value:
+            _refuse_keys_that_are_no_text(item, where, path)
+    if not isinstance(value, Mapping):
+        return
+    for key, inside in value.items():
+        if not isinstance(key, str):
+            inside_of = where(path) if path else str(where.file)
+            raise ModelyardError(
+                f"{inside_of}: the key {key!r} is of type {type(key).__name__}, not text",
+                fix="every setting has a name; a name that YAML takes for something else needs quotes",
+            )
+        _refuse_keys_that_are_no_text(inside, where, (*path, key))
+
+
 def _refuse_unknown(values: Mapping[str, Any], valid: Iterable[str], where: _Place, path: tuple[str, ...]) -> None:
     known = list(valid)
     for key in values:
@@ -212,11 +248,11 @@ def _refuse_missing_needs(parts: Mapping[str, ChosenPart], where: _Place) -> Non
             )
 
 
-def _refuse_shared_ports(values: Mapping[str, Any], where: _Place) -> None:
+def _refuse_shared_ports(parts: Mapping[str, ChosenPart], where: _Place) -> None:
     taken: dict[int, str] = {}
-    for part in ORDER:
-        for key, value in (values.get(part) or {}).items():
-            if (key == "port" or key.endswith("_port")) and isinstance(value, int) and value:
+    for part, chosen in parts.items():
+        for key, value in chosen.settings:
+            if (key == "port" or key.endswith("_port")) and isinstance(value, int):
                 if value in taken:
                     raise ModelyardError(
                         f"{where([part, key])} is {value}, and so is {taken[value]}", fix="give each its own port"

@@ -35,8 +35,8 @@ class Yard(ComponentResource):
             parent=self,
             protect=settings.general.protect,
             minimum_free_mib=settings.general.minimum_free_mib,
+            after=self._kinds(settings),
         )
-        self._remember_kinds(settings)
         for part in ORDER:
             if part in settings.parts:
                 chosen = settings.parts[part]
@@ -51,16 +51,18 @@ class Yard(ComponentResource):
         for part, contract in self.contracts.items():
             export(part, _address(contract))
 
-    def _remember_kinds(self, settings: StackSettings) -> None:
-        for part in sorted(HOLD_DATA & settings.parts.keys()):
-            chosen = settings.parts[part]
+    def _kinds(self, settings: StackSettings) -> list[PartKind]:
+        """The kinds of the parts that hold data, remembered, so that a change of one is refused before all else."""
+        return [
             PartKind(
                 f"{part}-kind",
                 part=part,
-                kind=chosen.kind.name,
-                migrated_from=chosen.migrated_from,
+                kind=settings.parts[part].kind.name,
+                migrated_from=settings.parts[part].migrated_from,
                 opts=ResourceOptions(parent=self),
             )
+            for part in sorted(HOLD_DATA & settings.parts.keys())
+        ]
 
     def _describe(self, settings: StackSettings, local: LocalPlatform) -> None:
         document: dict[str, Any] = {

@@ -6,7 +6,10 @@ stacks that made them and the passphrase of that state.
 """
 
 import os
+import stat
 from pathlib import Path
+
+from modelyard.errors import ModelyardError
 
 
 def home() -> Path:
@@ -32,3 +35,19 @@ def state_folder() -> Path:
 def passphrase_file() -> Path:
     """The passphrase that encrypts the secrets in that state."""
     return home() / "passphrase"
+
+
+def ensure_passable(place: Path) -> None:
+    """Make the folder so that accounts which servers run under as root get through to their own; keep one that exists.
+
+    Names inside are no secret, and every file there is private.
+    """
+    if place.is_dir():
+        if os.geteuid() == 0 and not place.stat().st_mode & stat.S_IXOTH:
+            raise ModelyardError(
+                f"{place} is closed to other accounts, and PostgreSQL, which refuses to run as root, could not get in",
+                fix=f"`chmod o+x {place}`, or set MODELYARD_HOME to another folder",
+            )
+        return
+    place.mkdir(parents=True)
+    place.chmod(0o711 if os.geteuid() == 0 else 0o700)

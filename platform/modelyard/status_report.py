@@ -15,7 +15,7 @@ class PartStatus:
     """One part.
 
     Attributes:
-        state: `running` if all of its processes are, else the state of the worst of them.
+        state: `running` if all of its processes are, else the state of the first that is not.
         url: Where it is.
         processes: What it consists of.
     """
@@ -43,7 +43,8 @@ class Report:
 def look(platform: Descriptor) -> Report:
     """Ask the supervisor and every process how they are."""
     supervisor = Supervisor(platform.folder)
-    part_of = {spec.name: spec.part for spec in supervisor.specs()}
+    # A model server that is still loading its model doesn't make the part unhealthy: `modelyard models` tells of it.
+    part_of = {spec.name: spec.part for spec in supervisor.specs() if spec.waited_for}
     processes = supervisor.status()
     parts = tuple(
         _part(part, kind, url, [process for process in processes if part_of.get(process.name) == part])

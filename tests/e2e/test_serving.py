@@ -9,6 +9,7 @@ from statistics import NormalDist
 import httpx
 import mlflow
 import numpy as np
+import psutil
 import pytest
 from sklearn.linear_model import LinearRegression
 
@@ -349,3 +350,20 @@ def test_undeploying_leaves_no_replica(platform, client, serving):
     wait_until(lambda: not replicas(platform))
     wait_until(lambda: client.post("/invocations", json={}).status_code == 503)
     assert platform.run("undeploy", serving.name).returncode == 1
+
+
+@pytest.mark.parametrize("way", ["up", "start"])
+def test_what_is_deployed_is_served_again_after_every_process_died_at_once(platform, serving, client, way):
+    os.kill(psutil.Process(platform.pids()["envoy"]).ppid(), signal.SIGKILL)
+    wait_until(lambda: not platform.supervisor.is_running())
+    succeeded(platform.run(way, "--stack", platform.stack))
+    wait_until(lambda: serves(client, serving.name))
+
+
+def test_a_changed_setting_of_the_agent_fails_no_request(platform, serving, bike_load):
+    before = platform.settings()["modelyard:serving_cluster"]
+    with bike_load() as load:
+        platform.change(serving_cluster=before | {"drain_seconds": 61})
+        succeeded(platform.run("up", "--stack", platform.stack))
+    platform.change(serving_cluster=before)
+    assert load.failures == []

@@ -63,6 +63,26 @@ def test_a_home_that_cannot_be_written_is_named(fresh, tmp_path):
     assert "MODELYARD_HOME" in said
 
 
+@pytest.mark.parametrize("character", [" ", "%", "#", ";", "["])
+def test_a_home_that_would_be_misread_is_refused_before_anything_is_made(fresh, tmp_path, character):
+    home = tmp_path / f"a{character}b"
+    said = refused(fresh, MODELYARD_HOME=str(home), code=2)
+    assert "would misread" in said
+    assert not home.exists()
+
+
+def test_a_pinned_port_that_another_platform_has_is_refused_with_its_name(fresh):
+    other = fresh.home / "platforms" / "other"
+    other.mkdir(parents=True)
+    (other / "ports.json").write_text('{"tracking_server": {"mlflow": 25432}}')
+    fresh.change(registry_database={"kind": "process", "durability": "fast", "port": 25432})
+    assert "port 25432 is in use by tracking_server.mlflow of platform 'other'" in refused(fresh, code=1)
+
+
+def test_a_stack_whose_file_belongs_into_git_is_not_made_from_the_throw_away_template(fresh):
+    assert "no throw-away platform" in refused(fresh, "up", "--stack", "prod", code=2)
+
+
 def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(fresh):
     fresh.change(minimum_free_mib=10**9)
     said = refused(fresh, code=1)
@@ -158,6 +178,20 @@ def test_a_protected_platform_goes_once_its_name_is_typed(fresh):
     assert fresh.folder.exists()
     succeeded(answered(fresh, fresh.stack))
     assert not fresh.folder.exists()
+
+
+def test_a_protected_platform_without_a_readable_descriptor_is_not_removed_without_consent(fresh):
+    fresh.change(protect=True, registry_database={"kind": "process"}, monitoring=None, serving_cluster=None)
+    succeeded(fresh.run("up", "--stack", fresh.stack))
+    (fresh.folder / "descriptor.json").write_text('{"schema_version": 2}')
+    assert "is protected" in refused(fresh, "down", "--stack", fresh.stack, code=2)
+    assert {process.state for process in fresh.supervisor.status()} == {"running"}
+
+
+def test_a_down_that_cannot_be_done_stops_nothing(fresh, tmp_path):
+    succeeded(fresh.run("up", "--stack", fresh.stack))
+    refused(fresh, "down", "--stack", fresh.stack, MODELYARD_CACHE=str(tmp_path / "empty"), code=2)
+    assert {process.state for process in fresh.supervisor.status()} == {"running"}
 
 
 def test_plain_destroy_leaves_nothing_of_a_throw_away_platform(fresh):

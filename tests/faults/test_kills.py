@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -110,6 +111,23 @@ def test_down_after_the_supervisor_was_killed_leaves_nothing(fresh):
     assert not fresh.folder.exists()
     assert strays(fresh.folder) == []
     assert [port for port in ports if not is_free(port)] == []
+
+
+def shared_memory():
+    """What servers left outside of any folder: files of /dev/shm, and System V segments nobody uses."""
+    files = {path.name for path in Path("/dev/shm").glob("PostgreSQL.*")}
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return files | {line.split()[1] for line in lines if line.split()[6] == "0"}
+
+
+def test_a_killed_database_leaves_no_shared_memory_behind(fresh):
+    before = shared_memory()
+    succeeded(fresh.run("up", "--stack", fresh.stack))
+    pids = fresh.pids()
+    os.kill(psutil.Process(pids["postgres"]).ppid(), signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(pids["postgres"]), what="the database died with its supervisor")
+    succeeded(fresh.run("down", "--stack", fresh.stack))
+    assert shared_memory() - before == set()
 
 
 def test_a_second_up_at_the_same_time_is_refused_and_the_first_succeeds(fresh):

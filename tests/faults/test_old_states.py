@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import modelyard
 from tests.support.local_platform import a_platform, succeeded
 from tests.support.state_fixture import FIXTURES, placed
 
@@ -21,7 +22,7 @@ def old(request, tmp_path):
 
 
 def test_there_is_a_state_of_this_release():
-    assert [path.name for path in STATES]
+    assert f"state-{modelyard.__version__}.json" in [path.name for path in STATES]
 
 
 def test_an_old_state_can_be_destroyed(old):

@@ -2,13 +2,16 @@
 
 import os
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
+import psutil
 import pytest
 
 from tests.support.waiting import eventually
+
+MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture
@@ -19,36 +22,51 @@ def client(broken, monkeypatch):
 
 def test_metrics_logged_while_the_database_is_killed_are_all_there(broken, client):
     run = client.create_run("0").info.run_id
-    killer = threading.Thread(target=_kill_repeatedly, args=(broken, "postgres", 3))
-    killer.start()
     step = 0
-    while killer.is_alive() or step < 50:
-        client.log_metric(run, "loss", float(step), step=step)
-        step += 1
-    killer.join()
+    with ThreadPoolExecutor(1) as thread:
+        killer = thread.submit(_kill_repeatedly, broken, "postgres", 3)
+        while not killer.done() or step < 50:
+            client.log_metric(run, "loss", float(step), step=step)
+            step += 1
+    assert len(set(killer.result())) == 3
     history = client.get_metric_history(run, "loss")
     assert [metric.step for metric in history] == list(range(step))
 
 
 def _kill_repeatedly(platform, name, times):
+    """Kill a process each time that it is back; says which were killed."""
+    killed = []
     for _ in range(times):
-        pid = platform.pids()[name]
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+        pid = eventually(lambda: platform.pids()[name], what=f"{name} runs")
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+        eventually(lambda: platform.pids()[name] not in (None, killed[-1]), what=f"{name} is back")
         time.sleep(1)
-        eventually(lambda: platform.pids()[name], what=f"{name} is back")
+    return killed
 
 
 def test_an_upload_during_which_the_store_is_killed_ends_complete(broken, client, tmp_path):
     run = client.create_run("0").info.run_id
     big = tmp_path / "weights.bin"
-    big.write_bytes(os.urandom(1024 * 1024) * 64)
-    killer = threading.Thread(target=_kill_repeatedly, args=(broken, "versitygw", 1))
-    killer.start()
-    _until_it_succeeds(lambda: client.log_artifact(run, str(big)))
-    killer.join()
+    big.write_bytes(os.urandom(MEBIBYTE) * 128)
+    store = psutil.Process(broken.pids()["versitygw"])
+    with ThreadPoolExecutor(1) as thread:
+        upload = thread.submit(_until_it_succeeds, lambda: client.log_artifact(run, str(big)))
+        _kill_once_it_writes(store)
+        assert not upload.done()
+        assert list((broken.folder / "artifact_store").rglob("weights.bin")) == []
+        upload.result()
+    assert broken.pids()["versitygw"] not in (None, store.pid)
     back = client.download_artifacts(run, "weights.bin", str(_folder(tmp_path)))
     assert _same(big, back)
+
+
+def _kill_once_it_writes(process, seconds=30):
+    before, deadline = process.io_counters().write_chars, time.monotonic() + seconds
+    while process.io_counters().write_chars < before + MEBIBYTE:
+        assert time.monotonic() < deadline, "the upload never began"
+        time.sleep(0.001)
+    process.kill()
 
 
 def _folder(tmp_path):

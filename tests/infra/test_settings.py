@@ -1,5 +1,6 @@
 """Wrong configurations are refused before anything is made, with place, valid values and the nearest valid key."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_an_unknown_namespace_is_refused(tmp_path):
 
 
 def test_namespaces_of_providers_are_none_of_our_business(tmp_path):
-    assert read(DATABASE | {"aws:region": "eu-central-1"}, tmp_path).parts
+    assert read(DATABASE | {"aws:region": "eu-central-1", "aws:ports": {80: "x"}}, tmp_path).parts
 
 
 @pytest.mark.parametrize(
@@ -72,19 +73,84 @@ def test_namespaces_of_providers_are_none_of_our_business(tmp_path):
         ("registry_database", "port", "http"),
         ("registry_database", "port", 80),
         ("registry_database", "durability", "maybe"),
-        ("registry_database", "mlflow_connections", 1),
+        ("registry_database", "port", "8081"),
+        ("registry_database", "port", True),
+        ("registry_database", "mlflow_connections", 11),
+        ("registry_database", "migrated_from", 7),
+        ("tracking_server", "auth", "off"),
+        ("tracking_server", "auth", 1),
+        ("tracking_server", "allowed_hosts", "example.com"),
+        ("serving_cluster", "request_timeout_seconds", float("inf")),
+        ("serving_cluster", "request_timeout_seconds", float("nan")),
+        ("serving_cluster", "drain_seconds", True),
+        ("monitoring", "retention_days", True),
+        ("monitoring", "retention_days", 1.5),
         ("artifact_store", "bucket", "Not_A_Bucket"),
     ],
 )
 def test_a_wrong_value_says_key_value_and_what_is_expected(part, key, value, tmp_path):
     said = refused({f"modelyard:{part}": {"kind": "process", key: value}}, tmp_path)
     assert f"modelyard:{part}.{key} is {value!r}" in said
+    assert "expected" in said or "write the kind" in said
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("serving_cluster", "request_timeout_seconds", 90),
+        ("serving_cluster", "drain_seconds", 0.5),
+        ("tracking_server", "allowed_hosts", ["example.com"]),
+        ("tracking_server", "cors_allowed_origins", ["https://example.com"]),
+        ("registry_database", "mlflow_connections", 12),
+    ],
+)
+def test_what_yaml_writes_otherwise_is_right_all_the_same(part, key, value, tmp_path):
+    config = yaml.safe_load((ROOT / "stacks" / "templates" / "local.yaml").read_text())["config"]
+    settings = read(config | {f"modelyard:{part}": {"kind": "process", key: value}}, tmp_path).parts[part].settings
+    assert getattr(settings, key) == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("protect", "perhaps"), ("protect", "n"), ("protect", 0), ("minimum_free_mib", True), ("minimum_free_mib", 0.5)],
+)
+def test_a_wrong_type_at_the_top_says_what_is_expected(key, value, tmp_path):
+    said = refused(DATABASE | {f"modelyard:{key}": value}, tmp_path)
+    assert f"modelyard:{key} is {value!r}" in said
     assert "expected" in said
 
 
-def test_a_wrong_type_at_the_top_says_what_is_expected(tmp_path):
-    said = refused(DATABASE | {"modelyard:protect": "perhaps"}, tmp_path)
-    assert "modelyard:protect is 'perhaps'" in said
+@pytest.mark.parametrize(
+    ("key", "text", "value"), [("protect", "false", False), ("protect", "true", True), ("minimum_free_mib", "7", 7)]
+)
+def test_a_value_at_the_top_may_be_text_as_pulumi_writes_it(key, text, value, tmp_path):
+    assert getattr(read(DATABASE | {f"modelyard:{key}": text}, tmp_path).general, key) == value
+
+
+def test_a_file_and_the_engine_give_the_same_settings(tmp_path):
+    part = {"kind": "process", "port": 7070}
+    written = {"modelyard:protect": "false", "modelyard:minimum_free_mib": 7, "modelyard:registry_database": part}
+    engines = {"modelyard:protect": "false", "modelyard:minimum_free_mib": "7"}
+    engines["modelyard:registry_database"] = json.dumps(part)
+    assert read(whole_config(json.dumps(engines)), tmp_path) == read(written, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({8080: "x"}, "Pulumi.test.yaml: the key 8080 is of type int"),
+        (
+            {"modelyard:registry_database": {"kind": "process", True: 1}},
+            "registry_database: the key True is of type bool",
+        ),
+        (
+            {"modelyard:monitoring": {"kind": "process", "receiver": {1: 2}}},
+            "monitoring.receiver: the key 1 is of type int",
+        ),
+    ],
+)
+def test_a_key_that_is_no_text_is_refused(config, said, tmp_path):
+    assert said in refused(config, tmp_path)
 
 
 def test_an_unknown_kind_names_the_kinds_there_are(tmp_path):
@@ -112,6 +178,12 @@ def test_two_parts_on_one_port_are_refused(tmp_path):
         "modelyard:artifact_store": {"kind": "process", "port": 7070},
     }
     assert "artifact_store.port is 7070, and so is registry_database.port" in refused(config, tmp_path)
+
+
+def test_two_servers_of_one_part_on_one_port_are_refused(tmp_path):
+    monitoring = {"kind": "process", "prometheus_port": 7070, "pushgateway_port": 7070}
+    said = refused({"modelyard:monitoring": monitoring}, tmp_path)
+    assert "monitoring.pushgateway_port is 7070, and so is monitoring.prometheus_port" in said
 
 
 def test_a_protected_database_must_be_durable(tmp_path):

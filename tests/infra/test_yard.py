@@ -1,6 +1,9 @@
 """Facts about every resource that a local platform consists of."""
 
 import json
+import re
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,17 +31,58 @@ def test_names_of_resources_start_with_their_part(resources):
 
 
 def test_every_process_listens_on_loopback_only(processes):
-    text = json.dumps([process.inputs for process in processes])
-    assert "0.0.0.0" not in text
-    assert '"::"' not in text
+    agent = next(process for process in processes if process.inputs["name"] == "serving-agent")
+    for process in processes:
+        found = hosts(process)
+        # The agent's settings name no address: its own tests see where it listens.
+        assert found or process is agent, f"{process.name}: where does it listen?"
+        assert set(found) <= {"127.0.0.1"}, process.name
+
+
+def hosts(process):
+    """Every host that a process is told to listen on, in its command or its files."""
+    command, files = process.inputs["command"], process.inputs.get("files") or {}
+    flags = list(pairwise(command))
+    found = [value for flag, value in flags if flag == "--host"]
+    addresses = [argument.partition("=")[2] for argument in command if argument.startswith("--web.listen-address=")]
+    if not found:  # else --port is a number
+        addresses += [value for flag, value in flags if flag == "--port"]
+    files = {name.rpartition("/")[2]: content for name, content in files.items()}
+    found += re.findall(r"^listen_addresses = '(.*)'$", files.get("postgresql.conf", ""), re.MULTILINE)
+    found += [address.rpartition(":")[0] for address in addresses]
+    return found + envoy_hosts(files.get("bootstrap.json"))
+
+
+def envoy_hosts(bootstrap):
+    if bootstrap is None:
+        return []
+    document = json.loads(bootstrap)
+    listeners = document["static_resources"]["listeners"]
+    return [place["address"]["socket_address"]["address"] for place in (document["admin"], *listeners)]
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        (["prometheus", "--web.listen-address=0.0.0.0:9090"], ["0.0.0.0"]),
+        (["prometheus", "--web.listen-address=:9090"], [""]),
+        (["uvicorn", "--host", "::", "--port", "5000"], ["::"]),
+        (["versitygw", "--port", ":7070"], [""]),
+    ],
+)
+def test_an_open_address_would_be_found(command, found):
+    assert hosts(SimpleNamespace(inputs={"command": command})) == found
+
+
+def test_a_cluster_of_alertmanagers_listens_nowhere(processes):
+    command = next(p.inputs["command"] for p in processes if p.inputs["name"] == "alertmanager")
+    assert "--cluster.listen-address=" in command
 
 
 def test_every_process_has_a_port_and_a_readiness_check_on_it(processes):
     for process in processes:
-        assert process.inputs["ports"], process.name
-        assert (
-            str(int(process.inputs["ports"][0])) in json.dumps(process.inputs["ready"]) or process.inputs["ports"][1:]
-        )
+        checked = {int(number) for number in re.findall(r"\d+", json.dumps(process.inputs["ready"]))}
+        assert checked & {int(port) for port in process.inputs["ports"]}, process.name
 
 
 def test_every_process_names_its_part_and_what_it_comes_after(processes):
@@ -66,16 +110,34 @@ def test_job_execution_is_off_and_sources_are_restricted(processes):
     assert "*" not in env["MLFLOW_SERVER_ALLOWED_HOSTS"]
 
 
-def test_the_tracking_server_cannot_open_more_connections_than_its_role_may(processes, resources):
-    env = next(process.inputs["env"] for process in processes if process.inputs["name"] == "mlflow")
+@pytest.fixture(params=[{}, {"mlflow_connections": 12}], ids=["default", "minimum"])
+def with_auth(registered, request):
+    """A platform whose tracking server uses both its databases."""
+    database = {"kind": "process"} | request.param
+    return registered(registry_database=database, tracking_server={"kind": "process", "auth": True})
+
+
+def pool_and_limits(resources):
+    """How many connections one of MLflow's stores may open, and how many each role may."""
+    env = next(r.inputs["env"] for r in resources if r.inputs.get("name") == "mlflow" and r.kind == "Process")
     owners = next(r.inputs["owners"] for r in resources if r.kind == "Databases")
-    limit = next(owner["connections"] for owner in owners if owner["user"] == "mlflow")
     pool = int(env["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"]) + int(env["MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW"])
-    assert 3 * pool <= limit
+    return pool, {owner["user"]: owner["connections"] for owner in owners}
 
 
-def test_the_server_admits_as_many_connections_as_its_roles_may_open(processes, resources):
-    config = next(p.inputs["files"] for p in processes if p.inputs["name"] == "postgres")
+def test_the_tracking_server_cannot_open_more_connections_than_its_role_may(with_auth):
+    pool, limits = pool_and_limits(with_auth)
+    assert 3 * pool <= limits["mlflow"]
+
+
+def test_the_tracking_servers_auth_store_cannot_open_more_connections_than_its_role_may(with_auth):
+    pool, limits = pool_and_limits(with_auth)
+    assert pool <= limits["mlflow_auth"]
+
+
+def test_the_server_admits_as_many_connections_as_its_roles_may_open(with_auth):
+    resources = with_auth
+    config = next(r.inputs["files"] for r in resources if r.inputs.get("name") == "postgres" and r.kind == "Process")
     lines = dict(
         line.split(" = ") for line in config["registry_database/postgresql.conf"].splitlines() if " = " in line
     )

@@ -18,6 +18,7 @@ import yaml
 from modelyard import descriptor
 from modelyard.descriptor import Descriptor
 from modelyard.processes import Supervisor
+from modelyard.processes.sweep import strays
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELYARD = Path(sys.executable).parent / "modelyard"
@@ -111,13 +112,18 @@ def a_platform(stack: str | None = None, *, home: Path | None = None, **settings
     """
     own_home = home is None
     home = home or Path(tempfile.mkdtemp(prefix="my-", dir="/tmp"))
+    home.chmod(0o711)
     platform = LocalPlatform(stack or f"t{secrets.token_hex(3)}", home)
     shutil.copy(ROOT / "stacks" / "templates" / "preview.yaml", platform.stack_file)
     platform.change(**settings)
     try:
         yield platform
     finally:
-        platform.run("down", "--stack", platform.stack, "--yes", "--force")
+        done = platform.run("down", "--stack", platform.stack, "--yes", "--force")
+        leftovers = strays(platform.folder)
+        assert done.returncode == 0, f"`down` failed after the test:\n{done.stderr}"
+        assert leftovers == [], f"`down` left processes: {leftovers}"
+        assert not platform.folder.exists(), f"`down` left {platform.folder}"
         platform.stack_file.unlink(missing_ok=True)
         if own_home:
             shutil.rmtree(home, ignore_errors=True)

@@ -2,36 +2,46 @@
 
 import sys
 
-from modelyard import descriptor
-from modelyard.descriptor import Descriptor
-from modelyard.errors import ModelyardError
+from modelyard import descriptor, home
+from modelyard.errors import AnswerIsNo, ModelyardError
+from modelyard_infra.commands import state
 
 
 def deletion(stack: str, *, yes: bool) -> None:
     """Have a person agree to the deletion of a protected platform's data.
 
+    What counts is what is there, not the descriptor: that may be damaged, or never have been written.
+
     Raises:
         ModelyardError: they did not, or nobody could be asked.
     """
-    try:
-        platform = descriptor.find(stack)
-    except ModelyardError:
-        return  # it was never completely up: nothing of worth is in it
-    if yes or not platform.protect:
+    if yes or not _is_protected(stack):
         return
-    print(f"platform {stack!r} is protected, and removing it deletes {_content(platform)}.", file=sys.stderr)
+    print(f"platform {stack!r} is protected, and removing it deletes {_content(stack)}.", file=sys.stderr)
     if not sys.stdin.isatty():
         raise ModelyardError(
             "nobody is here to agree to that", fix=f"`make down STACK={stack} YES=1` agrees beforehand"
         )
     if input(f"Type {stack} to delete them: ").strip() != stack:
-        raise ModelyardError("nothing was deleted", fix=f"`make stop STACK={stack}` only pauses the platform")
+        raise AnswerIsNo("nothing was deleted", fix=f"`make stop STACK={stack}` only pauses the platform")
 
 
-def _content(platform: Descriptor) -> str:
+def _is_protected(stack: str) -> bool:
+    """Whether its state protects anything; where no state can tell, whether there is data."""
+    resources = state.resources(stack)
+    if resources is None:
+        return any(home.platform_folder(stack).glob("*/data/PG_VERSION"))
+    return any(resource.get("protect") for resource in resources)
+
+
+def _content(stack: str) -> str:
     import psycopg
     from psycopg import sql
 
+    try:
+        platform = descriptor.find(stack)
+    except ModelyardError:
+        return "all of its runs and models"
     if platform.registry_database is None:
         return "its data"
     database = platform.registry_database.databases["mlflow"]
@@ -43,6 +53,8 @@ def _content(platform: Descriptor) -> str:
             user=database.user,
             password=database.password_file.read_text().strip(),
             connect_timeout=3,
+            sslmode="disable",
+            options="",
         ) as connection:
             runs, versions = (
                 connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()

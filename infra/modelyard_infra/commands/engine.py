@@ -1,15 +1,18 @@
 """Run the Pulumi engine on this checkout's project, with the environment it needs."""
 
 import os
+import re
 import secrets
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from modelyard import home
 from modelyard.errors import ModelyardError
+from modelyard.home import ensure_passable
 from modelyard.processes.files import write_private
 
 RUN_VARIABLE = "MODELYARD_RUN"  # marks what a run of the engine started, so that a killed one's remains can be found
@@ -17,7 +20,7 @@ HINTS = {
     "incorrect passphrase": "the passphrase in {passphrase} is not this stack's: put the right one back, "
     "or `make down STACK={stack} FORCE=1` removes the platform without its state",
     "the stack is currently locked": "another command works on this stack; wait for it to end",
-    "protected": "`make down STACK={stack}` asks before it deletes what is protected",
+    "because it is protected": "`pulumi state unprotect URN` gives up the protection of one resource",
 }
 
 # What `down` does next anyway.
@@ -70,15 +73,36 @@ def prepare_home() -> None:
     Raises:
         ModelyardError: they can't be written.
     """
+    if unusable := sorted(set(re.findall(r"[^\w./@+=,~-]", str(home.home()), re.ASCII))):
+        raise ModelyardError(
+            f"MODELYARD_HOME is {str(home.home())!r}, and what runs there would misread {' '.join(unusable)!r}",
+            fix="choose a path of letters, digits and ./_@+=,~-",
+        )
     try:
+        ensure_passable(home.home())
         home.state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not home.passphrase_file().exists():
-            write_private(home.passphrase_file(), secrets.token_urlsafe(32) + "\n")
+        _ensure_passphrase(home.passphrase_file())
     except OSError as error:
         raise ModelyardError(
             f"{home.home()} can't be written: {error.strerror}",
             fix="set MODELYARD_HOME to a folder of yours on a local disk",
         ) from None
+
+
+def _ensure_passphrase(file: Path) -> None:
+    """Generate it, once: two first commands at the same time must end up with the same one."""
+    if file.exists():
+        return
+    if any(home.state_folder().glob(".pulumi/stacks/*/*.json")):
+        raise ModelyardError(
+            f"the passphrase {file} is gone, and there are states that only it decrypts",
+            fix="put it back; `make down FORCE=1` removes a platform without its state",
+        )
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    write_private(fresh, secrets.token_urlsafe(32) + "\n")
+    with suppress(FileExistsError):
+        os.link(fresh, file)
+    fresh.unlink()
 
 
 def pulumi(arguments: Sequence[str], *, stack: str, env: Mapping[str, str]) -> int:

@@ -3,11 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelyard.errors import AnswerIsNo, ModelyardError
+
+if TYPE_CHECKING:
+    from modelyard.status_report import Report
 
 Stack = Annotated[str, typer.Option("--stack", "-s", help="Which platform; any name makes one of its own")]
 
@@ -22,27 +25,28 @@ def register(app: typer.Typer) -> None:
 def up(stack: Stack = "local") -> None:
     """Make the platform, or mend it, or bring it to changed settings."""
     from modelyard import descriptor, status_report
+    from modelyard.processes import Supervisor
     from modelyard_infra.commands import engine, state
     from modelyard_infra.settings import StackSettings
 
-    _check_name(stack)
+    folder = _checked(stack)
+    Supervisor(folder).daemon.check_place()
     engine.prepare_home()
-    if state.clear_stale_locks(stack):
-        print(f"the last command on stack {stack!r} was killed; its lock is cleared", file=sys.stderr)
-    file, env = state.ensure_stack_file(stack), engine.variables()
-    StackSettings.read(stack, state.configuration(file), file, state.project_name())
-    if not state.has_state(stack) and engine.pulumi(["stack", "init", "--non-interactive"], stack=stack, env=env):
-        raise AnswerIsNo(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
-    state.keep_stack_file(stack)
-    if engine.pulumi(["up", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env):
-        raise AnswerIsNo(
-            f"the platform {stack!r} is not (completely) up",
-            fix=f"what the engine said above tells why; its settings are in {file}; then run the same command again, "
-            f"or `make down STACK={stack}` to remove what there is",
-        )
-    report = status_report.look(descriptor.find(stack))
-    print(status_report.as_table(report))
-    raise typer.Exit(0 if report.is_up else 3)
+    with state.alone(stack):
+        if state.clear_stale_locks(stack):
+            print(f"the last command on stack {stack!r} was killed; its lock is cleared", file=sys.stderr)
+        file, env = state.ensure_stack_file(stack), engine.variables()
+        StackSettings.read(stack, state.configuration(file), file, state.project_name())
+        if not state.has_state(stack) and engine.pulumi(["stack", "init", "--non-interactive"], stack=stack, env=env):
+            raise AnswerIsNo(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
+        state.keep_stack_file(stack)
+        if engine.pulumi(["up", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env):
+            raise AnswerIsNo(
+                f"the platform {stack!r} is not (completely) up",
+                fix=f"what the engine said above tells why; its settings are in {file}; then repeat the command, "
+                f"or `make down STACK={stack}` to remove what there is",
+            )
+    _show(status_report.look(descriptor.find(stack)))
 
 
 def down(
@@ -52,34 +56,38 @@ def down(
 ) -> None:
     """Remove the platform: every process, port and file of it, with all runs and models."""
     from modelyard import home
-    from modelyard.processes import Supervisor
     from modelyard.processes.sweep import sweep
     from modelyard_infra.commands import confirm, state
 
-    _check_name(stack)
-    folder = home.platform_folder(stack)
-    if not (force or state.has_state(stack) or folder.exists() or state.state_file(stack).exists()):
+    folder = _checked(stack)
+    if not (folder.exists() or state.state_file(stack).exists()):
         print(f"there is no platform {stack!r} in {home.home()}", file=sys.stderr)
         return
+    if not force:
+        state.has_state(stack)
     confirm.deletion(stack, yes=yes)
-    state.clear_stale_locks(stack)
-    if folder.is_dir():
-        Supervisor(folder).shut_down()
-    if state.state_file(stack).exists():
-        _destroy(stack, force=force)
-    for stray in sweep(folder):
-        print(f"also stopped {stray}, which the stack's state did not know", file=sys.stderr)
-    state.forget(stack)
+    with state.alone(stack):
+        state.clear_stale_locks(stack)
+        if state.state_file(stack).exists():
+            _destroy(stack, folder, force=force)
+        for stray in sweep(folder):
+            print(f"also stopped {stray}, which the stack's state did not know", file=sys.stderr)
+        state.forget(stack)
     print(f"platform {stack!r} is gone", file=sys.stderr)
 
 
-def _destroy(stack: str, *, force: bool) -> None:
+def _destroy(stack: str, folder: Path, *, force: bool) -> None:
+    """Destroy what the state knows; nothing is stopped before it is sure that the engine can."""
+    from modelyard.processes import Supervisor
     from modelyard_infra.commands import engine, state
 
     state.ensure_stack_file(stack)
     env = engine.variables()
     code = engine.pulumi(["state", "unprotect", "--all", "--yes"], stack=stack, env=env)
-    code = code or engine.pulumi(["destroy", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env)
+    if not code:
+        if folder.is_dir():
+            Supervisor(folder).shut_down()
+        code = engine.pulumi(["destroy", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env)
     if code and not force:
         raise AnswerIsNo(
             f"the stack {stack!r} could not be destroyed",
@@ -89,9 +97,13 @@ def _destroy(stack: str, *, force: bool) -> None:
 
 def stop(stack: Stack = "local") -> None:
     """Pause the platform: every process stops, nothing is lost."""
+    from modelyard import descriptor
     from modelyard.processes import Supervisor
+    from modelyard_infra.commands import state
 
-    Supervisor(_folder(stack)).stop_all()
+    folder = descriptor.find(stack).folder
+    with state.alone(stack):
+        Supervisor(folder).stop_all()
     print(f"platform {stack!r} is stopped; `make start STACK={stack}` goes on with it", file=sys.stderr)
 
 
@@ -99,9 +111,19 @@ def start(stack: Stack = "local") -> None:
     """Go on with a platform that was stopped, or that a reboot ended."""
     from modelyard import descriptor, status_report
     from modelyard.processes import Supervisor
+    from modelyard_infra.commands import state
 
-    Supervisor(_folder(stack)).start_all()
-    print(status_report.as_table(status_report.look(descriptor.find(stack))))
+    platform = descriptor.find(stack)
+    with state.alone(stack):
+        Supervisor(platform.folder).start_all()
+    _show(status_report.look(platform))
+
+
+def _show(report: "Report") -> None:
+    from modelyard import status_report
+
+    print(status_report.as_table(report))
+    raise typer.Exit(0 if report.is_up else 3)
 
 
 def pulumi_env() -> None:
@@ -112,17 +134,15 @@ def pulumi_env() -> None:
     print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in engine.variables().items()))
 
 
-def _folder(stack: str) -> Path:
-    from modelyard import descriptor
-
-    return descriptor.find(stack).folder
-
-
-def _check_name(stack: str) -> None:
+def _checked(stack: str) -> Path:
+    """The folder of the stack's platform, if that can be its name."""
     import re
+
+    from modelyard import home
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", stack):
         raise ModelyardError(
             f"{stack!r} can't be the name of a stack",
             fix="use letters, digits, '-', '_' and '.', at most 100 of them, and begin with a letter or digit",
         )
+    return home.platform_folder(stack)

@@ -1,10 +1,11 @@
 """What lies on disk for a local stack: its state, the lock on it, and its configuration file."""
 
+import fcntl
 import json
-import os
 import shutil
-import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,9 +16,12 @@ import yaml
 
 from modelyard import home
 from modelyard.errors import ModelyardError
+from modelyard.processes.files import write_private
+from modelyard.processes.marked import marked
 from modelyard_infra.commands.engine import RUN_VARIABLE, project_folder
 
 ORIGIN_MARK = "# made by the checkout in "
+COMMITTED = ("dev", "staging", "prod")  # their files are in git, and their platforms are none to throw away
 
 
 @dataclass(frozen=True)
@@ -106,17 +110,39 @@ def clear_stale_locks(stack: str) -> bool:
 
 
 def _end_remains(stack: str) -> None:
-    mark = str(home.platform_folder(stack))
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    remains = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(RUN_VARIABLE) == mark and process.pid not in own:
-                process.send_signal(signal.SIGKILL)
-                remains.append(process)
-        except psutil.Error:
-            continue
+    remains = marked(RUN_VARIABLE, str(home.platform_folder(stack)))
+    for process in remains:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(remains, timeout=5)
+
+
+def resources(stack: str) -> list[dict[str, Any]] | None:
+    """The resources of a stack's state; None if there is no state, or it can't be read."""
+    try:
+        found: list[dict[str, Any]] = json.loads(state_file(stack).read_text())["checkpoint"]["latest"]["resources"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found
+
+
+@contextmanager
+def alone(stack: str) -> Iterator[None]:
+    """Keep other `modelyard` commands from working on the stack at the same time.
+
+    Raises:
+        ModelyardError: one does.
+    """
+    place = home.home() / "stacks" / f"{stack}.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ModelyardError(
+                f"another command works on stack {stack!r} at the moment", fix="wait for it to end, then repeat"
+            ) from None
+        yield
 
 
 def has_state(stack: str) -> bool:
@@ -149,17 +175,23 @@ def ensure_stack_file(stack: str) -> Path:
         ModelyardError: another checkout, which still exists, made this platform.
     """
     file, kept = stack_file(stack), kept_stack_file(stack)
-    if file.exists():
-        return file
     if kept.exists() and has_state(stack):
-        origin = kept.read_text().splitlines()[0].removeprefix(ORIGIN_MARK)
-        if Path(origin).exists() and Path(origin) != project_folder():
+        first, _, rest = kept.read_text().partition("\n")
+        origin = Path(first.removeprefix(ORIGIN_MARK))
+        if origin != project_folder() and (origin / "Pulumi.yaml").exists():
             raise ModelyardError(
                 f"platform {stack!r} belongs to the checkout in {origin}",
                 fix="work there, choose another STACK, or set MODELYARD_HOME to keep the two apart",
             )
-        file.write_text("".join(kept.read_text().splitlines(keepends=True)[1:]))
+        if not file.exists():
+            file.write_text(rest)
+    if file.exists():
         return file
+    if stack in COMMITTED:
+        raise ModelyardError(
+            f"the stack {stack!r} has no file {file}, and it is no throw-away platform to make from a template",
+            fix="write its file, or choose another STACK",
+        )
     shutil.copy(_template(stack), file)
     return file
 
@@ -172,7 +204,7 @@ def configuration(file: Path) -> dict[str, Any]:
     """
     try:
         document = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelyardError(
             f"{file} is not YAML: {error}", fix="mend it, or delete it to get its template again"
         ) from None
@@ -190,10 +222,8 @@ def _template(stack: str) -> Path:
 
 def keep_stack_file(stack: str) -> None:
     """Put a copy where another checkout can find it."""
-    kept = kept_stack_file(stack)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(f"{ORIGIN_MARK}{project_folder()}\n{stack_file(stack).read_text()}")
-    kept.chmod(0o600)
+    content = f"{ORIGIN_MARK}{project_folder()}\n{stack_file(stack).read_text()}"
+    write_private(kept_stack_file(stack), content)
 
 
 def forget(stack: str) -> None:
@@ -201,8 +231,8 @@ def forget(stack: str) -> None:
     base = home.state_folder() / ".pulumi"
     for folder in ("locks/organization", "backups", "history"):
         shutil.rmtree(base / folder / project_name() / stack, ignore_errors=True)
-    for file in state_file(stack).parent.glob(f"{stack}.json*"):
-        file.unlink(missing_ok=True)
+    for ending in ("", ".attrs", ".bak", ".bak.attrs"):
+        state_file(stack).with_name(f"{stack}.json{ending}").unlink(missing_ok=True)
     kept_stack_file(stack).unlink(missing_ok=True)
     _forget_stack_file(stack)
 

@@ -23,9 +23,12 @@ HOLD_DATA = frozenset({"registry_database", "artifact_store"})
 
 
 class PartSettings(BaseModel):
-    """What every kind's settings have in common; `kind` itself is read before the kind's module is known."""
+    """What every kind's settings have in common; `kind` itself is read before the kind's module is known.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Strict: `true` is no number and `"off"` no boolean; a list may stand for a tuple, and a whole number for a float.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulumi import Input, Output, ResourceOptions
-from pulumi.dynamic import Resource
+from pulumi.dynamic import CheckFailure, CheckResult, Resource
 
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import SecretFiles
@@ -20,14 +20,22 @@ class BucketProvider(LocalProvider):
     replaced_by = ("folder", "name")
     outputs = ("ready",)
 
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        before = _olds.get("name")
+        if before in (None, news["name"]):
+            return CheckResult(news, [])
+        reason = f"the bucket can't be renamed from {before!r} to {news['name']!r}: every artifact would be left behind"
+        return CheckResult(news, [CheckFailure("name", f"{reason}. Put `bucket: {before}` back")])
+
     def identity(self, inputs: Inputs) -> str:
         return f"{inputs['folder']}#bucket:{inputs['name']}"
 
     def make(self, inputs: Inputs) -> Inputs:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        client, name = s3_client(inputs), inputs["name"]
+        name = inputs["name"]
         try:
+            client = s3_client(inputs)
             if name not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
                 client.create_bucket(Bucket=name)
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -49,10 +57,13 @@ class BucketProvider(LocalProvider):
 def s3_client(inputs: Inputs) -> Any:
     """A client for the store, with the secrets read from their files."""
     import boto3
+    import botocore.session
     from botocore.config import Config
 
     secrets = SecretFiles(Path(inputs["folder"]) / "secrets")
-    client: BaseClient = boto3.session.Session().client(
+    nobodys = {"profile": (None, None, None, None), "config_file": (None, None, "/dev/null", None)}
+    session = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=nobodys))
+    client: BaseClient = session.client(
         "s3",
         endpoint_url=inputs["endpoint_url"],
         region_name=inputs["region"],

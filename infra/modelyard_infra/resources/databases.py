@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
+from modelyard.errors import ModelyardError
 from modelyard.processes.files import SecretFiles
 from modelyard_infra.resources.local import Inputs, LocalProvider
 
@@ -30,13 +31,15 @@ class DatabasesProvider(LocalProvider):
         return {"names": [owner["user"] for owner in inputs["owners"]]}
 
     def difference(self, inputs: Inputs) -> str | None:
-        try:
-            with _superuser(inputs) as connection:
-                found = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
-        except OSError:
-            return "the server does not answer"
-        missing = {owner["user"] for owner in inputs["owners"]} - found
-        return f"missing: {', '.join(sorted(missing))}" if missing else None
+        import psycopg
+
+        secrets = SecretFiles(Path(inputs["folder"]) / "secrets")
+        for owner in inputs["owners"]:
+            try:
+                _connect(inputs, owner["user"], secrets.read(owner["password"]), owner["database"]).close()
+            except psycopg.OperationalError as error:
+                return f"{owner['user']} can't use its database: {str(error).splitlines()[-1]}"
+        return None
 
     def unmake(self, inputs: Inputs) -> None:
         pass
@@ -45,30 +48,44 @@ class DatabasesProvider(LocalProvider):
 def _superuser(inputs: Inputs) -> "psycopg.Connection[Any]":
     import psycopg
 
-    password = SecretFiles(Path(inputs["folder"]) / "secrets").read(inputs["superuser_password"])
+    secrets, name = SecretFiles(Path(inputs["folder"]) / "secrets"), inputs["superuser_password"]
     try:
-        return psycopg.connect(
-            host=inputs["host"],
-            port=int(inputs["port"]),
-            user="postgres",
-            password=password,
-            dbname="postgres",
-            autocommit=True,
-            connect_timeout=10,
-        )
+        return _connect(inputs, "postgres", secrets.read(name), "postgres")
     except psycopg.OperationalError as error:
-        raise ConnectionError(str(error)) from error
+        raise ModelyardError(
+            f"the database's superuser can't log in: {str(error).splitlines()[-1]}",
+            fix=f"put the secret that the database was made with back into {secrets.path(name)}",
+        ) from None
+
+
+def _connect(inputs: Inputs, user: str, password: str, database: str) -> "psycopg.Connection[Any]":
+    """Connect with nothing of the caller's own PG* settings."""
+    import psycopg
+
+    return psycopg.connect(
+        host=inputs["host"],
+        port=int(inputs["port"]),
+        user=user,
+        password=password,
+        dbname=database,
+        autocommit=True,
+        connect_timeout=10,
+        sslmode="disable",
+        options="",
+    )
 
 
 def _ensure(connection: "psycopg.Connection[Any]", owner: Mapping[str, Any], password: str) -> None:
     from psycopg import sql
 
     user = sql.Identifier(owner["user"])
-    if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [owner["user"]]).fetchone():
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [owner["user"]]).fetchone():
         connection.execute(sql.SQL("CREATE ROLE {}").format(user))
+    # What goes over the wire and might end up in the server's log is what the server keeps, not the password.
+    verifier = connection.pgconn.encrypt_password(password.encode(), owner["user"].encode(), b"scram-sha-256").decode()
     connection.execute(
         sql.SQL("ALTER ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}").format(
-            user, sql.Literal(password), sql.Literal(int(owner["connections"]))
+            user, sql.Literal(verifier), sql.Literal(int(owner["connections"]))
         )
     )
     for role in owner["member_of"]:
@@ -76,7 +93,7 @@ def _ensure(connection: "psycopg.Connection[Any]", owner: Mapping[str, Any], pas
     if owner["database"] == "postgres":
         return
     database = sql.Identifier(owner["database"])
-    if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [owner["database"]]).fetchone():
+    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [owner["database"]]).fetchone():
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY file_copy").format(database, user))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
 

@@ -42,17 +42,25 @@ class LocalProvider(ResourceProvider):
         """Remove it; nothing happens if it is gone already."""
         raise NotImplementedError
 
+    def mend(self, inputs: Inputs) -> Inputs:
+        """Bring what the state knows to the inputs; as `make`, unless making it anew would lose something."""
+        return self.make(inputs)
+
+    def _with_outputs(self, olds: Inputs, news: Inputs) -> Inputs:
+        """The wanted inputs, and what `make` returned the last time."""
+        return _clean(news) | {key: olds[key] for key in self.outputs if olds.get(key) is not None}
+
     def create(self, props: Inputs) -> CreateResult:
         with _errors_for_people():
             return CreateResult(self.identity(props), outs=_clean(props) | self.make(_clean(props)))
 
     def update(self, _id: str, _olds: Inputs, _news: Inputs) -> UpdateResult:
         with _errors_for_people():
-            return UpdateResult(outs=_clean(_news) | self.make(_clean(_news)))
+            return UpdateResult(outs=_clean(_news) | self.mend(self._with_outputs(_olds, _news)))
 
     def diff(self, _id: str, _olds: Inputs, _news: Inputs) -> DiffResult:
         with _errors_for_people():
-            olds, news = _clean(_olds), _clean(_news)
+            olds, news = _clean(_olds), self._with_outputs(_olds, _news)
             changed = {key for key in olds.keys() | news.keys() if olds.get(key) != news.get(key)} - set(self.outputs)
             replaces = sorted(changed.intersection(self.replaced_by))
             if not changed and not _has_unknown(news):

@@ -1,6 +1,5 @@
 """The folder of a local platform: made first, removed last, with everything that is still in or of it."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
 from modelyard.errors import ModelyardError
+from modelyard.home import ensure_passable
 from modelyard.processes.sweep import sweep
 from modelyard_infra.resources.local import Inputs, LocalProvider
 
@@ -23,13 +23,8 @@ class PlatformFolderProvider(LocalProvider):
     def make(self, inputs: Inputs) -> Inputs:
         folder = Path(inputs["folder"])
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Accounts that servers run under as root must get through to their own folders; names inside are no
-            # secret, and every file there is private.
-            mode = 0o711 if os.geteuid() == 0 else 0o700
-            folder.chmod(mode)
-            folder.parent.chmod(mode)
-            folder.parent.parent.chmod(mode)
+            for place in (folder.parent.parent, folder.parent, folder):
+                ensure_passable(place)
             (folder / ".writable").touch()
             (folder / ".writable").unlink()
         except OSError as error:

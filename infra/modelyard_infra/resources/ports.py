@@ -2,7 +2,8 @@
 
 import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pulumi import Input, Output, ResourceOptions
@@ -28,50 +29,56 @@ class PortsProvider(LocalProvider):
 
     def make(self, inputs: Inputs) -> Inputs:
         folder, part = Path(inputs["folder"]), inputs["part"]
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / ".ports.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            ours = _read(folder)
-            mine = ours.get(part, {})
-            reserved = _reserved(except_part=(folder, part))
-            chosen: dict[str, int] = {}
-            for name, wanted in inputs["wanted"].items():
-                chosen[name] = _choose(
-                    f"{part}.{name}",
-                    int(wanted),
-                    int(inputs["usual"][name]),
-                    mine.get(name),
-                    reserved | set(chosen.values()),
-                )
-            write_private(folder / FILE_NAME, json.dumps(ours | {part: chosen}, indent=1, sort_keys=True))
+        with _locked(folder):
+            mine = _read(folder).get(part) or inputs.get("numbers") or {}
+            wanted = {name: int(port) for name, port in inputs["wanted"].items()}
+            owners = _owners(except_part=(folder, part))
+            chosen = {name: _pinned(f"{part}.{name}", port, mine, owners) for name, port in wanted.items() if port}
+            for name in wanted.keys() - chosen.keys():
+                taken = owners.keys() | chosen.values()
+                chosen[name] = _any(int(inputs["usual"][name]), int(mine.get(name, 0)), taken)
+            _write(folder, _read(folder) | {part: {name: chosen[name] for name in wanted}})
         return {"numbers": chosen}
 
     def difference(self, inputs: Inputs) -> str | None:
-        return None if inputs["part"] in _read(Path(inputs["folder"])) else "its ports are not reserved"
+        found = _read(Path(inputs["folder"])).get(inputs["part"])
+        return None if found == inputs.get("numbers") else "its ports are not reserved"
 
     def unmake(self, inputs: Inputs) -> None:
         folder = Path(inputs["folder"])
-        left = {part: ports for part, ports in _read(folder).items() if part != inputs["part"]}
-        if left:
-            write_private(folder / FILE_NAME, json.dumps(left, indent=1, sort_keys=True))
-        else:
-            (folder / FILE_NAME).unlink(missing_ok=True)
+        if folder.is_dir():
+            with _locked(folder):
+                _write(folder, {part: ports for part, ports in _read(folder).items() if part != inputs["part"]})
 
 
-def _choose(what: str, wanted: int, usual: int, mine: int | None, reserved: set[int]) -> int:
-    """The port that was asked for; else the one it has; else the usual one, if free; else any free one."""
-    if wanted:
-        if wanted != mine and not is_free(wanted):
-            raise ModelyardError(
-                f"{what}: port {wanted} is in use by {listener(wanted)}",
-                fix="stop that process, choose another port in the stack's file, or leave it out to get a free one",
-            )
-        return wanted
-    if mine:
+def _pinned(what: str, wanted: int, mine: Mapping[str, int], owners: Mapping[int, str]) -> int:
+    """The port that the settings ask for, if nobody else has it."""
+    taken_by = owners.get(wanted)
+    if taken_by is None and wanted not in mine.values() and not is_free(wanted):
+        taken_by = str(listener(wanted))
+    if taken_by:
+        raise ModelyardError(
+            f"{what}: port {wanted} is in use by {taken_by}",
+            fix="stop that, choose another port in the stack's file, or leave the setting out to get a free one",
+        )
+    return wanted
+
+
+def _any(usual: int, mine: int, taken: Collection[int]) -> int:
+    """The port it has; else the usual one, if free; else any free one."""
+    if mine and mine not in taken:
         return mine
-    if usual not in reserved and is_free(usual):
+    if usual not in taken and is_free(usual):
         return usual
-    return any_free_port(reserved)
+    return any_free_port(taken)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / ".ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read(folder: Path) -> dict[str, dict[str, int]]:
@@ -82,14 +89,18 @@ def _read(folder: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def _reserved(*, except_part: tuple[Path, str]) -> set[int]:
-    """What this part can't have: ports of other parts and of other platforms of the same home."""
+def _write(folder: Path, ports: Mapping[str, Mapping[str, int]]) -> None:
+    write_private(folder / FILE_NAME, json.dumps(ports, indent=1, sort_keys=True))
+
+
+def _owners(*, except_part: tuple[Path, str]) -> dict[int, str]:
+    """What this part can't have, and whose it is: ports of other parts and of other platforms of the same home."""
     return {
-        port
+        port: f"{part}.{name} of platform {file.parent.name!r}"
         for file in (home() / "platforms").glob(f"*/{FILE_NAME}")
         for part, ports in _read(file.parent).items()
         if (file.parent, part) != except_part
-        for port in ports.values()
+        for name, port in ports.items()
     }
 
 

@@ -12,7 +12,8 @@ from pulumi.dynamic import Resource
 
 from modelyard.errors import ModelyardError
 from modelyard.processes import launch
-from modelyard.processes.files import SecretFiles
+from modelyard.processes.files import SecretFiles, write_private
+from modelyard.processes.postgres import release_shared_memory
 from modelyard_infra.resources.local import Inputs, LocalProvider
 
 
@@ -36,10 +37,19 @@ class PostgresDataProvider(LocalProvider):
             )
         return {}
 
+    def mend(self, inputs: Inputs) -> Inputs:
+        if inputs["keep"] and _major(_data(inputs)) is None:
+            raise ModelyardError(
+                f"the data of a protected database is gone: {_data(inputs)}",
+                fix="mount its disk, or restore it from a backup; `make down` gives the platform up",
+            )
+        return self.make(inputs)
+
     def difference(self, inputs: Inputs) -> str | None:
         return None if _major(_data(inputs)) == inputs["major"] else "the data folder is not there"
 
     def unmake(self, inputs: Inputs) -> None:
+        release_shared_memory(_data(inputs))
         shutil.rmtree(_data(inputs), ignore_errors=True)
 
 
@@ -62,13 +72,12 @@ def _initialise(data: Path, inputs: Inputs) -> None:
     fresh.mkdir(parents=True, mode=0o700)
     fresh.parent.chmod(0o711)  # whatever the umask: the server's account has to get to its own folder
     password = fresh.with_name(".superuser")
-    password.write_text(SecretFiles(Path(inputs["folder"]) / "secrets").read(inputs["password"]))
-    password.chmod(0o600)
+    secret = SecretFiles(Path(inputs["folder"]) / "secrets").read(inputs["password"])
+    write_private(password, secret, account=account)
     try:
         if account:
             user = pwd.getpwnam(account)
-            for path in (fresh, password):
-                os.chown(path, user.pw_uid, user.pw_gid)
+            os.chown(fresh, user.pw_uid, user.pw_gid)
         command = [inputs["initdb"], "-D", str(fresh), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}"]
         command += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
         command += ["--no-sync"] if inputs["fast"] else []
@@ -98,6 +107,7 @@ class PostgresData(Resource, module="modelyard", name="PostgresData"):
         account: Owner of the data when the platform's owner is root.
         password: Name of the superuser's secret.
         fast: Whether to go without syncing to disk.
+        keep: Whether to refuse to make it anew when it is gone.
     """
 
     path: Output[str]
@@ -113,6 +123,7 @@ class PostgresData(Resource, module="modelyard", name="PostgresData"):
         account: str | None,
         password: Input[str],
         fast: bool,
+        keep: bool,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -123,5 +134,6 @@ class PostgresData(Resource, module="modelyard", name="PostgresData"):
             "account": account,
             "password": password,
             "fast": fast,
+            "keep": keep,
         }
         super().__init__(PostgresDataProvider(), resource_name, inputs, opts)

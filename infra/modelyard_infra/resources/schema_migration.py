@@ -10,6 +10,7 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 
 from modelyard.errors import ModelyardError
+from modelyard.processes import Supervisor
 from modelyard.processes.launch import PLATFORM_VARIABLE
 from modelyard_infra.resources.local import Inputs, LocalProvider
 
@@ -24,6 +25,11 @@ class SchemaMigrationProvider(LocalProvider):
 
     def identity(self, inputs: Inputs) -> str:
         return f"{inputs['folder']}#schema:{inputs['uri']}"
+
+    def mend(self, inputs: Inputs) -> Inputs:
+        # What the old server would write between the snapshot and the migration would be in neither.
+        Supervisor(Path(inputs["folder"])).pause(inputs["server"])
+        return self.make(inputs)
 
     def make(self, inputs: Inputs) -> Inputs:
         folder = Path(inputs["folder"])
@@ -45,7 +51,14 @@ class SchemaMigrationProvider(LocalProvider):
         return {"revision": done.stdout.strip()}
 
     def difference(self, inputs: Inputs) -> str | None:
-        return None
+        import psycopg
+
+        try:
+            with psycopg.connect(inputs["uri"], passfile=inputs["env"]["PGPASSFILE"], connect_timeout=10) as connection:
+                found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except psycopg.Error as error:
+            return f"the schema can't be read: {error}"
+        return None if found and found[0] == inputs["revision"] else "the schema is not the one it was migrated to"
 
     def unmake(self, inputs: Inputs) -> None:
         pass
@@ -60,6 +73,7 @@ class SchemaMigration(Resource, module="modelyard", name="SchemaMigration"):
         version: MLflow's version; another one runs the migration again.
         uri: The database, without a password.
         env: Environment for the database driver (where its password file is).
+        server: The process that uses the database; it is stopped before a migration.
         pg_dump: The program that takes the snapshot before an existing schema is touched.
     """
 
@@ -74,6 +88,7 @@ class SchemaMigration(Resource, module="modelyard", name="SchemaMigration"):
         uri: Input[str],
         env: Mapping[str, Input[str]],
         pg_dump: str,
+        server: str,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -82,6 +97,7 @@ class SchemaMigration(Resource, module="modelyard", name="SchemaMigration"):
             "uri": uri,
             "env": dict(env),
             "pg_dump": pg_dump,
+            "server": server,
             "revision": None,
         }
         super().__init__(SchemaMigrationProvider(), resource_name, inputs, opts)

@@ -77,8 +77,10 @@ class Supervisor:
             if wait:
                 self._wait_until_ready(spec, logged)
         except BaseException:
-            self.remove(spec.name)
-            if before is not None:
+            if before is None:
+                self.remove(spec.name)
+            else:
+                self._take_out(spec.name)
                 self._put_in(before)
             raise
         for path in before.files.keys() - spec.files.keys() if before else ():

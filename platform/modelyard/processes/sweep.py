@@ -13,6 +13,7 @@ import psutil
 
 from modelyard.processes.launch import PLATFORM_VARIABLE
 from modelyard.processes.marked import lives, marked
+from modelyard.processes.postgres import release_shared_memory
 from modelyard.processes.supervisor import Supervisor
 
 PATIENCE_SECONDS = 5.0
@@ -38,6 +39,8 @@ def sweep(folder: Path) -> list[str]:
     for process in _still_alive(found):
         _signal(process, signal.SIGKILL)
     _still_alive(found)
+    for file in folder.glob("*/data/postmaster.pid"):
+        release_shared_memory(file.parent)
     _remove(folder)
     return said
 

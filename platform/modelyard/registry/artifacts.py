@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +11,9 @@ import yaml
 from modelyard.errors import AnswerIsNo
 from modelyard.registry.rest import ARTIFACTS, TrackingApi
 from modelyard.registry.versions import ModelFile, ModelVersion, listed
+
+MIB = 1024 * 1024
+SPARE_BYTES = 512 * MIB  # the database and the bucket may lie on the same disk
 
 MODEL_FILE = "MLmodel"
 LOG_AGAIN = "log and register the model again, or choose another version"
@@ -59,6 +62,7 @@ def download(api: TrackingApi, model: ModelVersion, folder: Path) -> tuple[Model
     """
     found = files(api, model)
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _refuse_without_room(model, found, folder.parent)
     fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     fresh.mkdir(mode=0o700)
     try:
@@ -70,6 +74,15 @@ def download(api: TrackingApi, model: ModelVersion, folder: Path) -> tuple[Model
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return found
+
+
+def _refuse_without_room(model: ModelVersion, files: Sequence[ModelFile], place: Path) -> None:
+    needed, free = sum(file.size or 0 for file in files), shutil.disk_usage(place).free
+    if needed + SPARE_BYTES > free:
+        raise AnswerIsNo(
+            f"model version {model} has {needed / MIB:,.0f} MiB, and {place} has {free / MIB:,.0f} MiB free",
+            fix=f"make room: {SPARE_BYTES / MIB:,.0f} MiB have to stay free for the rest of the platform",
+        )
 
 
 def _needed(model: ModelVersion, document: str) -> list[str]:

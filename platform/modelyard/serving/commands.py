@@ -84,7 +84,7 @@ def _print_models(rows: "list[DeployedModel]", as_json: bool) -> None:
     if as_json:
         print(json.dumps([dataclasses.asdict(row) for row in rows]))
     elif not rows:
-        print("no model is deployed: `modelyard deploy NAME`")
+        print("no such model is deployed: `modelyard deploy NAME`")
     else:
         _print_table(
             ("model", "pool", "version", "serving", "ready", "weight", "state"),

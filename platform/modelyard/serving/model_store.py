@@ -59,6 +59,11 @@ class ModelStore:
             registry.download(model, folder)
         write_private(manifest, json.dumps(digests(folder), indent=1))
 
+    def sweep(self) -> None:
+        """Delete what a killed agent had half downloaded."""
+        for unfinished in self.folder.glob("*/.*/"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
     def forget_all_but(self, needed: Set[ModelVersion]) -> None:
         """Delete what is old: the newest few models of each name stay, and all that are needed."""
         keep = {self.path(model) for model in needed}

@@ -169,7 +169,9 @@ def _draining(
 
 def _is_drained(replica: Replica, since: float, now: float, limits: Limits) -> bool:
     waited = now - since
-    return not replica.ready or waited >= limits.drain or (waited >= limits.settle and replica.active == 0)
+    # One that is silent may be busy with its last request: what counts is what Envoy says is in progress.
+    idle_at_once = not replica.ready and not replica.active
+    return idle_at_once or waited >= limits.drain or (waited >= limits.settle and replica.active == 0)
 
 
 def _are_here(key: VersionKey, files: Mapping[VersionKey, Files]) -> bool:

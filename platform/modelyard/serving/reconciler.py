@@ -48,7 +48,9 @@ class Reconciler:
         self.wake = threading.Event()
         self.database = DatabaseLink(settings.database, self.wake.set)
         self.database.record(self._saved.unwritten)
-        self._downloads = Downloads(ModelStore(settings.models_folder, self._registry), self.wake.set)
+        store = ModelStore(settings.models_folder, self._registry)
+        store.sweep()
+        self._downloads = Downloads(store, self.wake.set)
         self._router = Router(settings.router)
         self.fleet = Fleet(settings, self._folder_of)
 

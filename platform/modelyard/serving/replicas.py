@@ -19,6 +19,7 @@ from modelyard.serving.world import NewReplica
 
 PREFIX = "model-"
 _REFUSAL = "Some of the models failed to load during startup!"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _ROUTINE = re.compile(r"^INFO:|\] INFO - |^\[modelyard\]")
 _MODEL, _VERSION, _INDEX = "MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_REPLICA"
 
@@ -125,5 +126,6 @@ def telling_lines(log: str, count: int = 12) -> str:
     >>> print(telling_lines("ValueError: no\\nINFO:     Shutting down\\n[modelyard] next start in 1 s"))
     ValueError: no
     """
+    log = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", log)  # PostgreSQL, which gets to keep this, takes no NUL
     lines = [line for line in log.splitlines() if line.strip() and not _ROUTINE.search(line)]
     return "\n".join(lines[-count:] or log.splitlines()[-count:])

@@ -38,16 +38,15 @@ class Router:
         expected = {}
         for version in versions:
             document = endpoints(version)
-            changed = self._write(endpoints_file(version.model, version.version), document)
-            if changed:
-                expected[f"cluster.{version.cluster}.version_text"] = document["version_info"]
+            self._write(endpoints_file(version.model, version.version), document)
+            expected[f"cluster.{version.cluster}.version_text"] = document["version_info"]
         document = clusters(versions, self._settings)
-        if self._write(CLUSTERS_FILE, document):
-            expected["cluster_manager.cds.version_text"] = document["version_info"]
+        self._write(CLUSTERS_FILE, document)
+        expected["cluster_manager.cds.version_text"] = document["version_info"]
         self._await(expected)
         document = routes(models, self._settings)
-        if self._write(ROUTES_FILE, document):
-            self._await({f"http.predictions.rds.{ROUTE_CONFIG}.version_text": document["version_info"]})
+        self._write(ROUTES_FILE, document)
+        self._await({f"http.predictions.rds.{ROUTE_CONFIG}.version_text": document["version_info"]})
         self._delete_unused(versions)
 
     def publish_if_new(self) -> None:
@@ -67,16 +66,16 @@ class Router:
                     active[int(address.rpartition(":")[2])] += int(count)
         return active
 
-    def _write(self, name: str, document: Document) -> bool:
+    def _write(self, name: str, document: Document) -> None:
+        """Spare the disk where nothing changed; whether Envoy has it is another question."""
         path = self._settings.folder / name
         content = json.dumps(document)
         try:
-            if path.read_text() == content:
-                return False
+            unchanged = path.read_text() == content
         except OSError:
-            pass
-        write_private(path, content)
-        return True
+            unchanged = False
+        if not unchanged:
+            write_private(path, content)
 
     def _await(self, expected: Mapping[str, str]) -> None:
         deadline = time.monotonic() + ACCEPT_SECONDS

@@ -96,7 +96,7 @@ class AgentSettings(_Settings):
     tracking: TrackingSettings
     router: RouterSettings
     replica: ReplicaSettings = ReplicaSettings()
-    drain_seconds: PositiveFloat = 30
+    drain_seconds: PositiveFloat = 65
     tick_seconds: PositiveFloat = 1.0
     metrics_targets_file: Path | None = None
 

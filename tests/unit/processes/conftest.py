@@ -39,6 +39,7 @@ def web() -> Callable[..., ProcessSpec]:
             command=(sys.executable, "-I", "-S", "-u", "-c", SERVER, str(port)),
             ports=(port,),
             ready=HttpCheck(url=f"http://127.0.0.1:{port}/"),
+            stop_seconds=1,  # a request to stop that comes before the launcher's first line is lost
         ).model_copy(update=changes)
 
     return spec

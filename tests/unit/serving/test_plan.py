@@ -267,3 +267,9 @@ def test_nothing_is_left_to_do_when_everything_is_as_wanted():
     assert (decided.fetch, decided.start, decided.remove) == ((), (), ())
     assert decided.memory == replace(settled.memory)
     assert decided.observed[0].state == "serving"
+
+
+def test_a_silent_replica_with_a_request_in_progress_is_not_removed_before_the_drain_limit():
+    old = replica(1, 1, active=1)
+    world_now = world(stable(2), replicas=[old, ready(2, 1)], serving={"stable": Serving(2, 2)})
+    assert plan(world_now, 0, LIMITS).remove == ()

@@ -11,10 +11,16 @@ from pathlib import Path
 MAJOR = "18"
 
 
-def account() -> str | None:
-    """The existing unprivileged account to use when this is root (PostgreSQL refuses to run as root)."""
+def account(data: Path | None = None) -> str | None:
+    """The existing unprivileged account to use when this is root (PostgreSQL refuses to run as root).
+
+    Args:
+        data: The data folder; if it exists, its owner is the account.
+    """
     if os.geteuid() != 0:
         return None
+    if data is not None and data.exists():
+        return pwd.getpwuid(data.stat().st_uid).pw_name
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
 

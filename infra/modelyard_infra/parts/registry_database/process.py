@@ -30,14 +30,14 @@ class Settings(PartSettings):
         port: On loopback; left out, 54320 or a free one.
         durability: `fast` loses data in a crash of the machine (never of a process): for throw-away platforms.
         shared_buffers_mib: PostgreSQL's own cache, in MiB.
-        mlflow_connections: How many the tracking server may open.
+        mlflow_connections: How many the tracking server may open; with `auth`, as many again for its users' database.
         modelyard_connections: How many `modelyard` and the serving agent may open together.
     """
 
     port: Annotated[int, Field(ge=1024, le=65535)] | None = None
     durability: Literal["durable", "fast"] = "durable"
     shared_buffers_mib: Annotated[int, Field(ge=16)] = 64
-    mlflow_connections: Annotated[int, Field(ge=10, le=500)] = 40
+    mlflow_connections: Annotated[int, Field(ge=12, le=500)] = 40  # three stores, each two pooled and two more
     modelyard_connections: Annotated[int, Field(ge=5, le=500)] = 20
 
 
@@ -83,7 +83,7 @@ class ProcessDatabase(ComponentResource):
     def _owners(self, settings: Settings) -> dict[str, DatabaseAccess]:
         connections = {
             "mlflow": settings.mlflow_connections,
-            "mlflow_auth": 10,
+            "mlflow_auth": settings.mlflow_connections,
             "modelyard": settings.modelyard_connections,
             "monitor": 3,
         }
@@ -94,6 +94,7 @@ class ProcessDatabase(ComponentResource):
 
     def _server(self, settings: Settings, superuser: GeneratedSecret, connections: int) -> Process:
         folder, programs = self._inputs.local.path / self._inputs.name, _programs.programs()
+        account = _programs.account(folder / "data")
         fast = settings.durability == "fast"
         data = PostgresData(
             f"{self._inputs.name}-data",
@@ -101,9 +102,10 @@ class ProcessDatabase(ComponentResource):
             path=f"{self._inputs.name}/data",
             initdb=str(programs / "initdb"),
             major=_programs.MAJOR,
-            account=_programs.account(),
+            account=account,
             password=superuser.name,
             fast=fast,
+            keep=self._inputs.protect,
             opts=ResourceOptions(parent=self, protect=self._inputs.protect, depends_on=[superuser]),
         )
         config = {
@@ -113,6 +115,7 @@ class ProcessDatabase(ComponentResource):
             "hba_file": f"'{folder}/pg_hba.conf'",
             "max_connections": connections + RESERVED_CONNECTIONS,
             "superuser_reserved_connections": RESERVED_CONNECTIONS,
+            "dynamic_shared_memory_type": "mmap",  # in the data folder, where nothing is left behind after a kill
             "shared_buffers": f"{settings.shared_buffers_mib}MB",
             "log_timezone": "'UTC'",
             "timezone": "'UTC'",
@@ -132,7 +135,7 @@ class ProcessDatabase(ComponentResource):
                 f"{self._inputs.name}/pg_hba.conf": f"host all all {HOST}/32 scram-sha-256\n",
             },
             ports=[self._port],
-            account=_programs.account(),
+            account=account,
             ready={
                 "kind": "command",
                 "command": [str(programs / "pg_isready"), "-q", "-h", HOST, "-p", self._port.apply(str)],

@@ -38,7 +38,8 @@ class Settings(PartSettings):
         agent_port: The agent's health and metrics; left out, 9902 or a free one.
         max_request_mib: A larger request is answered with 413.
         request_timeout_seconds: A prediction that takes longer is answered with 504.
-        drain_seconds: How long a replaced model server may go on with requests it has.
+        drain_seconds: How long a replaced model server may go on with requests it has; by default, a little longer
+            than a request may take.
         ready_seconds: How long a model server may take to load its model.
         threads: Threads that each model server's numerical libraries may use.
     """
@@ -48,7 +49,7 @@ class Settings(PartSettings):
     agent_port: Port | None = None
     max_request_mib: PositiveInt = 16
     request_timeout_seconds: PositiveFloat = 60
-    drain_seconds: PositiveFloat = 30
+    drain_seconds: PositiveFloat | None = None
     ready_seconds: PositiveFloat = 120
     threads: PositiveInt = 1
 
@@ -126,7 +127,7 @@ class ProcessCluster(ComponentResource):
             ),
             router=self._router_settings(known["ports"]),
             replica=ReplicaSettings(threads=self._settings.threads, ready_seconds=self._settings.ready_seconds),
-            drain_seconds=self._settings.drain_seconds,
+            drain_seconds=self._settings.drain_seconds or self._settings.request_timeout_seconds + 5,
             metrics_targets_file=self._home / "targets.json",
         )
         return settings.model_dump_json(indent=1)

@@ -116,6 +116,7 @@ class ProcessServer(ComponentResource):
             uri=self._uri(self._inputs.database.databases["mlflow"]),
             env={"PGPASSFILE": passwords.absolute},
             pg_dump=str(_programs.programs() / "pg_dump"),
+            server="mlflow",
             opts=self._child,
         )
 
