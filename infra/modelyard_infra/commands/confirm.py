@@ -27,11 +27,14 @@ def deletion(stack: str, *, yes: bool) -> None:
 
 
 def _is_protected(stack: str) -> bool:
-    """Whether its state protects anything; where no state can tell, whether there is data."""
+    """Whether its state protects anything; without a state, what the descriptor says; else whether there is data."""
     resources = state.resources(stack)
-    if resources is None:
+    if resources is not None:
+        return any(resource.get("protect") for resource in resources)
+    try:
+        return descriptor.find(stack).protect
+    except ModelyardError:
         return any(home.platform_folder(stack).glob("*/data/PG_VERSION"))
-    return any(resource.get("protect") for resource in resources)
 
 
 def _content(stack: str) -> str:

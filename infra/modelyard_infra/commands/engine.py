@@ -67,17 +67,25 @@ def variables() -> dict[str, str]:
     }
 
 
-def prepare_home() -> None:
-    """Make the state's folder, and a passphrase for the secrets in it, unless they exist.
+def check_home() -> None:
+    """Refuse a home with characters that supervisord's configuration or a file:// address would misread.
 
     Raises:
-        ModelyardError: they can't be written.
+        ModelyardError: it has some.
     """
     if unusable := sorted(set(re.findall(r"[^\w./@+=,~-]", str(home.home()), re.ASCII))):
         raise ModelyardError(
             f"MODELYARD_HOME is {str(home.home())!r}, and what runs there would misread {' '.join(unusable)!r}",
             fix="choose a path of letters, digits and ./_@+=,~-",
         )
+
+
+def prepare_home() -> None:
+    """Make the state's folder, and a passphrase for the secrets in it, unless they exist.
+
+    Raises:
+        ModelyardError: they can't be written.
+    """
     try:
         ensure_passable(home.home())
         home.state_folder().mkdir(parents=True, exist_ok=True, mode=0o700)

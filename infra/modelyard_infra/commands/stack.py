@@ -30,6 +30,7 @@ def up(stack: Stack = "local") -> None:
     from modelyard_infra.settings import StackSettings
 
     folder = _checked(stack)
+    engine.check_home()
     Supervisor(folder).daemon.check_place()
     engine.prepare_home()
     with state.alone(stack):
@@ -68,7 +69,7 @@ def down(
     confirm.deletion(stack, yes=yes)
     with state.alone(stack):
         state.clear_stale_locks(stack)
-        if state.state_file(stack).exists():
+        if state.resources(stack) is not None:
             _destroy(stack, folder, force=force)
         for stray in sweep(folder):
             print(f"also stopped {stray}, which the stack's state did not know", file=sys.stderr)
