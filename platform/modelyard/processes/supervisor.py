@@ -23,6 +23,7 @@ from modelyard.processes.spec import ProcessSpec
 LOG_BYTES = 10 * 1024 * 1024
 LOG_GENERATIONS = 3
 STOPPED_ELSEWHERE_SECONDS = 60.0
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Supervisor:
             StartFailed: it exited or was not ready in time, or one of its ports is taken.
         """
         self.daemon.ensure_running()
-        if self.difference(spec) is None:
+        if self.difference(spec, patience=PATIENCE_SECONDS if wait else 0) is None:
             return
         before = self.spec(spec.name)
         self._take_out(spec.name)
@@ -111,13 +112,13 @@ class Supervisor:
         except (FileNotFoundError, ValueError):
             return None
 
-    def difference(self, spec: ProcessSpec, *, patience: float = 5.0) -> str | None:
+    def difference(self, spec: ProcessSpec, *, patience: float = PATIENCE_SECONDS) -> str | None:
         """Why the live process isn't what the specification says, in words; None if it is.
 
         Args:
             spec: What it should be.
             patience: Seconds to go on asking a running process that doesn't answer its readiness check; one that
-                was started just now gets the time that it may take to start.
+                was started just now gets the time that it may take to start. 0: ask once.
         """
         found = self.spec(spec.name)
         if found is None:
@@ -135,7 +136,7 @@ class Supervisor:
         if self.daemon.info(spec.name).get("statename") != "RUNNING":
             return "it is not running"
         age = time.time() - launch.last_start(self._home / f"{spec.name}.starts")
-        deadline = time.monotonic() + max(patience, spec.ready_seconds - age)
+        deadline = time.monotonic() + (max(patience, spec.ready_seconds - age) if patience else 0)
         while not is_ready(spec.ready):
             if time.monotonic() > deadline:
                 return "it does not answer its readiness check"
