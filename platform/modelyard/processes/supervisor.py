@@ -24,6 +24,7 @@ LOG_BYTES = 10 * 1024 * 1024
 LOG_GENERATIONS = 3
 STOPPED_ELSEWHERE_SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
+HOPELESS_STARTS = 3  # within 3.5 s: by then what a killed predecessor left (a zombie that holds a lock) is gone
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def _raise_if_hopeless(self, spec: ProcessSpec, *, since: float, logged: int = 0) -> None:
-        if self._starts(spec.name) > 2:
+        if self._starts(spec.name) > HOPELESS_STARTS:
             reason = "it exits right after its start"
         elif time.monotonic() - since > spec.ready_seconds:
             reason = f"it was not ready after {spec.ready_seconds:g} s ({spec.ready.model_dump_json()})"
