@@ -11,6 +11,7 @@ from pulumi.dynamic import Resource
 
 from modelyard.errors import ModelyardError
 from modelyard.home import home
+from modelyard.processes import Supervisor
 from modelyard.processes.files import write_private
 from modelyard.processes.ports import any_free_port, is_free, listener
 from modelyard_infra.resources.local import Inputs, LocalProvider
@@ -30,7 +31,7 @@ class PortsProvider(LocalProvider):
     def make(self, inputs: Inputs) -> Inputs:
         folder, part = Path(inputs["folder"]), inputs["part"]
         with _locked(folder):
-            mine = _read(folder).get(part) or inputs.get("numbers") or {}
+            mine = _read(folder).get(part) or _remembered(folder, inputs.get("numbers") or {})
             wanted = {name: int(port) for name, port in inputs["wanted"].items()}
             owners = _owners(except_part=(folder, part))
             chosen = {name: _pinned(f"{part}.{name}", port, mine, owners) for name, port in wanted.items() if port}
@@ -49,6 +50,12 @@ class PortsProvider(LocalProvider):
         if folder.is_dir():
             with _locked(folder):
                 _write(folder, {part: ports for part, ports in _read(folder).items() if part != inputs["part"]})
+
+
+def _remembered(folder: Path, numbers: Mapping[str, float]) -> dict[str, int]:
+    """The ports that the state remembers, as far as this platform's processes have them or nobody does."""
+    own = {port for spec in Supervisor(folder).specs() for port in spec.ports}
+    return {name: int(port) for name, port in numbers.items() if int(port) in own or is_free(int(port))}
 
 
 def _pinned(what: str, wanted: int, mine: Mapping[str, int], owners: Mapping[int, str]) -> int:
