@@ -242,7 +242,16 @@ def _forget_stack_file(stack: str) -> None:
     if not file.exists():
         return
     lines = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith("encryptionsalt:")]
-    if "".join(lines).strip() == _template(stack).read_text().strip():
+    if _settings("".join(lines)) == _settings(_template(stack).read_text()):
         file.unlink()
     else:
         file.write_text("".join(lines))  # the salt belonged to the state that is gone
+
+
+def _settings(text: str) -> object:
+    """What a stack's file says, whatever its quotes: Pulumi writes `false` back as `"false"`."""
+    try:
+        config = yaml.safe_load(text)["config"]
+        return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in config.items()}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return text
