@@ -88,6 +88,13 @@ def canary_serves(deployments):
     return any(seen.pool == "canary" and seen.state == "serving" for seen in deployments.observed())
 
 
+def answers(url):
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def kill(platform, name):
     os.kill(platform.pids()[name], signal.SIGKILL)
 
@@ -306,8 +313,10 @@ def test_when_a_version_fails_to_load_the_old_one_keeps_serving(platform, bike_l
     assert load.failures == []
     assert set(load.versions) == {good}
     wait_until(lambda: f"model-loads-v{bad}-1" not in replicas(platform))
+    agent, before = f"{platform.descriptor.serving_cluster.agent_url}/health", platform.pids()["serving-agent"]
     kill(platform, "serving-agent")
-    time.sleep(3)
+    wait_until(lambda: platform.pids()["serving-agent"] not in (None, before) and answers(agent))
+    assert f"model-loads-v{bad}-1" not in replicas(platform)
     (row,) = (row for row in json.loads(platform.run("models", "--json").stdout) if row["model"] == "loads")
     assert (row["state"], row["serving"]) == ("failed", int(good))
     succeeded(platform.run("undeploy", "loads"))

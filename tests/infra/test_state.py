@@ -70,3 +70,11 @@ def test_forgetting_a_stack_keeps_one_whose_name_begins_alike(checkout):
     neighbour.write_text("{}")
     state.forget("demo")
     assert neighbour.exists()
+
+
+def test_nothing_of_a_forgotten_stack_stays_in_the_home(checkout, tmp_path):
+    state.ensure_stack_file("demo")
+    with state.alone("demo"):
+        state.keep_stack_file("demo")
+        state.forget("demo")
+    assert [path for path in (tmp_path / "home").rglob("*demo*")] == []

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import yaml
 from modelyard import home
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import write_private
-from modelyard.processes.marked import marked
+from modelyard.processes.marked import lives, marked
 from modelyard_infra.commands.engine import RUN_VARIABLE, project_folder
 
 ORIGIN_MARK = "# made by the checkout in "
@@ -44,7 +45,7 @@ def _is_engine(pid: int) -> bool:
     """Whether a process is a living Pulumi engine: the number may be another program's by now, or a zombie's."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and "pulumi" in process.name()
+        return lives(process) and "pulumi" in process.name()
     except psutil.Error:
         return False
 
@@ -126,6 +127,10 @@ def resources(stack: str) -> list[dict[str, Any]] | None:
     return found
 
 
+def _own_lock(stack: str) -> Path:
+    return home.home() / "stacks" / f"{stack}.lock"
+
+
 @contextmanager
 def alone(stack: str) -> Iterator[None]:
     """Keep other `modelyard` commands from working on the stack at the same time.
@@ -133,11 +138,13 @@ def alone(stack: str) -> Iterator[None]:
     Raises:
         ModelyardError: one does.
     """
-    place = home.home() / "stacks" / f"{stack}.lock"
+    place = _own_lock(stack)
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock.fileno()).st_nlink == 0:
+                raise BlockingIOError  # the command that had it has just removed the stack, and the file with it
         except BlockingIOError:
             raise ModelyardError(
                 f"another command works on stack {stack!r} at the moment", fix="wait for it to end, then repeat"
@@ -233,7 +240,8 @@ def forget(stack: str) -> None:
         shutil.rmtree(base / folder / project_name() / stack, ignore_errors=True)
     for ending in ("", ".attrs", ".bak", ".bak.attrs"):
         state_file(stack).with_name(f"{stack}.json{ending}").unlink(missing_ok=True)
-    kept_stack_file(stack).unlink(missing_ok=True)
+    for file in (kept_stack_file(stack), _own_lock(stack)):
+        file.unlink(missing_ok=True)
     _forget_stack_file(stack)
 
 

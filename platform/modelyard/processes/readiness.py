@@ -3,25 +3,23 @@
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 
 from modelyard.processes.spec import Check, HttpCheck
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy must never answer for loopback
 
 
-def is_ready(check: Check, env: Mapping[str, str] | None = None, *, timeout: float = 2.0) -> bool:
+def is_ready(check: Check, *, timeout: float = 2.0) -> bool:
     """Whether the check passes now.
 
     Args:
         check: What to ask.
-        env: Environment of a command check.
         timeout: Seconds until no answer counts as not ready.
     """
     if isinstance(check, HttpCheck):
         return _http_status(check.url, timeout) == check.status
     try:
-        done = subprocess.run(check.command, env=env, capture_output=True, timeout=timeout)
+        done = subprocess.run(check.command, capture_output=True, timeout=timeout)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
