@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says something about the machine
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,10 +1,11 @@
 """One replica: a model-server process for one model version, as a command line and a health check.
 
-The only place that knows which model server it is (MLServer, one process without workers). Another one has to
-answer V2 and `/invocations` on its first port and Prometheus on its last.
+The only place that knows which model server it is (`modelyard.serving.server`, one process without workers). Another
+one has to answer V2 and `/invocations` on its first port and Prometheus on its last.
 """
 
 import http.client
+import json
 import re
 from collections.abc import Set
 from pathlib import Path
@@ -18,9 +19,9 @@ from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica
 
 PREFIX = "model-"
-_REFUSAL = "Some of the models failed to load during startup!"
+_REFUSAL = "this model server has refused its model"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_ROUTINE = re.compile(r"^INFO:|\] INFO - |^\[modelyard\]")
+_ROUTINE = re.compile(rf"^\d{{4}}-\d\d-\d\d \S+ (INFO|.*{_REFUSAL})|^\[modelyard\]")
 _MODEL, _VERSION, _INDEX = "MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_REPLICA"
 
 Answer = Literal["ready", "away", "silent"]
@@ -39,38 +40,49 @@ def replica_spec(settings: AgentSettings, new: NewReplica, files: Path, ports: t
         files: The folder with the model's files.
         ports: Where it answers, and where its metrics are.
     """
-    port, metrics_port = ports
+    port, management_port = ports
+    replica = settings.replica
     return ProcessSpec(
         name=replica_name(new),
         part="serving_cluster",
         waited_for=False,
-        command=(str(settings.replica.python), "-m", "mlserver.cli.main", "start", "."),
-        env=_environment(settings, new, files, port, metrics_port),
-        # An empty folder: MLServer would obey settings files that it finds in its working folder.
+        command=(
+            *(str(replica.python), "-m", "modelyard.serving.server"),
+            *("--model", _model(settings, new, files)),
+            *("--host", "127.0.0.1", "--port", str(port), "--management-port", str(management_port)),
+            *("--proofs", str(settings.models_folder / ".proofs")),
+            *("--max-request-mib", str(settings.router.max_request_mib)),
+            *("--predict-seconds", f"{settings.router.request_timeout_seconds:g}"),
+            *("--receive-seconds", f"{settings.router.receive_timeout_seconds:g}"),
+            *("--drain-seconds", f"{replica.stop_seconds:g}"),
+        ),
+        env=_environment(settings, new),
         folder=f"{settings.folder.relative_to(settings.platform_folder)}/empty",
         ports=ports,
         ready=HttpCheck(url=f"http://127.0.0.1:{port}/v2/models/{quote(new.model, safe='')}/ready"),
-        ready_seconds=settings.replica.ready_seconds,
-        stop_seconds=settings.replica.stop_seconds,
+        ready_seconds=replica.ready_seconds,
+        stop_seconds=replica.stop_seconds + 5,
     )
 
 
-def _environment(settings: AgentSettings, new: NewReplica, files: Path, port: int, metrics_port: int) -> dict[str, str]:
+def _model(settings: AgentSettings, new: NewReplica, files: Path) -> str:
+    return json.dumps(
+        {
+            "name": new.model,
+            "version": str(new.version),
+            "folder": str(files),
+            "manifest": str(files.with_suffix(".json")),
+            "allow_pickle": new.model in settings.replica.allow_pickle,
+        }
+    )
+
+
+def _environment(settings: AgentSettings, new: NewReplica) -> dict[str, str]:
     threads = str(settings.replica.threads)
     return {
         _MODEL: new.model,
         _VERSION: str(new.version),
         _INDEX: str(new.index),
-        "MLSERVER_HOST": "127.0.0.1",
-        "MLSERVER_HTTP_PORT": str(port),
-        "MLSERVER_METRICS_PORT": str(metrics_port),
-        "MLSERVER_GRPC_PORT": "0",  # it can't be turned off: any port of loopback
-        "MLSERVER_PARALLEL_WORKERS": "0",
-        "MLSERVER_DEBUG": "false",
-        "MLSERVER_MODEL_NAME": new.model,
-        "MLSERVER_MODEL_VERSION": str(new.version),
-        "MLSERVER_MODEL_URI": str(files),
-        "MLSERVER_MODEL_IMPLEMENTATION": "mlserver_mlflow.MLflowRuntime",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,

@@ -69,12 +69,14 @@ class ReplicaSettings(_Settings):
         threads: Threads per replica for numerical libraries.
         ready_seconds: A replica that isn't ready by then has failed.
         stop_seconds: How long one may take to finish its last requests.
+        allow_pickle: Models whose files may run code when they are loaded, by name.
     """
 
     python: Path = Path(sys.executable)
     threads: PositiveInt = 1
     ready_seconds: PositiveFloat = 120
     stop_seconds: PositiveFloat = 10
+    allow_pickle: tuple[str, ...] = ()
 
 
 class AgentSettings(_Settings):

@@ -42,6 +42,8 @@ class Settings(PartSettings):
             than a request may take.
         ready_seconds: How long a model server may take to load its model.
         threads: Threads that each model server's numerical libraries may use.
+        allow_pickle: Names of models that may be unpickled, which can run any code that is in their files. All others
+            have to be in a format that can't: skops, ONNX, a booster's own.
     """
 
     port: Port | None = None
@@ -52,6 +54,7 @@ class Settings(PartSettings):
     drain_seconds: PositiveFloat | None = None
     ready_seconds: PositiveFloat = 120
     threads: PositiveInt = 1
+    allow_pickle: tuple[str, ...] = ()
 
 
 class ProcessCluster(ComponentResource):
@@ -126,7 +129,11 @@ class ProcessCluster(ComponentResource):
                 password_file=known["tracking_password_file"],
             ),
             router=self._router_settings(known["ports"]),
-            replica=ReplicaSettings(threads=self._settings.threads, ready_seconds=self._settings.ready_seconds),
+            replica=ReplicaSettings(
+                threads=self._settings.threads,
+                ready_seconds=self._settings.ready_seconds,
+                allow_pickle=self._settings.allow_pickle,
+            ),
             drain_seconds=self._settings.drain_seconds or self._settings.request_timeout_seconds + 5,
             metrics_targets_file=self._home / "targets.json",
         )

@@ -1,0 +1,144 @@
+"""One server process: loads its models, answers, and ends in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.serving.server.app import App
+from modelyard.serving.server.errors import ModelRefused
+from modelyard.serving.server.http import Server
+from modelyard.serving.server.management import Management
+from modelyard.serving.server.metrics import Metrics
+from modelyard.serving.server.repository import Repository
+from modelyard.serving.server.settings import ServerSettings
+
+log = logging.getLogger(__name__)
+REFUSED, STUCK, TOO_LARGE = 3, 70, 71
+"""Exit codes: a model can't be served; predictions never came back; more memory than allowed."""
+_LOOK_SECONDS = 2.0
+
+
+@dataclass
+class _End:
+    """Why the process ends."""
+
+    event: asyncio.Event
+    code: int = 0
+
+    def now(self, code: int) -> None:
+        """End, with this exit code unless there is one already."""
+        self.code = self.code or code
+        self.event.set()
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Where a process listens; bound already.
+
+    Attributes:
+        main: For clients.
+        management: For the platform; None: nowhere.
+    """
+
+    main: socket.socket
+    management: socket.socket | None = None
+
+
+async def serve(settings: ServerSettings, sockets: Sockets, *, on_ready: Callable[[], None] = lambda: None) -> int:
+    """Serve until told to stop (SIGTERM, SIGINT), or until the process should be started anew.
+
+    Args:
+        settings: The server's.
+        sockets: Where it listens.
+        on_ready: Called once all models answer.
+
+    Returns:
+        The exit code.
+    """
+    end = _End(asyncio.Event())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.now, 0)
+    metrics = Metrics()
+
+    def stuck(count: int) -> None:
+        if count >= settings.limits.stuck:
+            log.error("%d predictions never came back: this process ends, to be started anew", count)
+            end.now(STUCK)
+
+    models = Repository(settings, metrics, stuck)
+    main = Server(App(models, settings.limits), settings.limits, settings.drain_seconds)
+    metrics.connections.set_function(lambda: main.connections)
+    servers = [(main, [sockets.main])]
+    if sockets.management is not None:
+        servers.append((Server(Management(models, metrics), settings.limits, 1.0), [sockets.management]))
+    running = [asyncio.create_task(server.serve(sockets=listening)) for server, listening in servers]
+    watching = [asyncio.create_task(main.guard()), asyncio.create_task(_watch_memory(settings, end))]
+    grpc = await _start_grpc(settings, models)
+    loading = asyncio.create_task(_load(models, end, on_ready))
+    await end.event.wait()
+    models.is_leaving = True
+    loading.cancel()
+    if grpc is not None:
+        await grpc.stop(settings.drain_seconds)
+    for server, _ in servers:
+        server.should_exit = True
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*running), settings.drain_seconds + 2)
+    for task in watching:
+        task.cancel()
+    return end.code
+
+
+async def _load(models: Repository, end: _End, on_ready: Callable[[], None]) -> None:
+    try:
+        await models.load_all()
+    except ModelRefused as error:
+        log.error("%s", error)
+        log.error("this model server has refused its model")
+        end.now(REFUSED)
+    except Exception:
+        log.exception("a model could not be loaded")
+        end.now(REFUSED)
+    else:
+        on_ready()
+
+
+async def _watch_memory(settings: ServerSettings, end: _End) -> None:
+    limit = settings.limits.memory_bytes
+    while limit is not None:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if (held := resident_bytes()) > limit:
+            log.error("this process holds %d MiB, more than it may: it ends, to be started anew", held >> 20)
+            end.now(TOO_LARGE)
+
+
+async def _start_grpc(settings: ServerSettings, models: Repository) -> Any:
+    if settings.grpc_port is None:
+        return None
+    from modelyard.serving.server import grpc_service
+
+    return await grpc_service.start(
+        models,
+        f"{settings.host}:{settings.grpc_port}",
+        max_message_bytes=settings.limits.request_bytes,
+        observer=models.told,
+    )
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds, as Linux counts it."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def ended(code: int) -> None:
+    """End the process now: threads that a model has started, or is stuck in, must not hold it up."""
+    logging.shutdown()
+    os._exit(code)
