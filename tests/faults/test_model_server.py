@@ -22,6 +22,8 @@ from tests.support.model_server import ModelServer, a_server, launched, proved
 from tests.support.saved_models import sklearn_numbers
 from tests.support.waiting import eventually
 
+TOKEN = {"MODELYARD_MANAGEMENT_TOKEN": "secret"}
+BEARER = {"authorization": "Bearer secret"}
 ODD = ("hanging", "leaking", "slow")
 ROW = {
     "inputs": [{"name": f"x{index}", "shape": [1], "datatype": "FP64", "data": [0.5]} for index in range(4)]
@@ -44,9 +46,14 @@ def proofs(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 @contextmanager
 def serving(
-    folders: dict[str, Path], proofs: Path, *names: str, options: tuple[str, ...] = ()
+    folders: dict[str, Path],
+    proofs: Path,
+    *names: str,
+    options: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
 ) -> Iterator[ModelServer]:
-    with a_server({name: folders[name] for name in names}, proofs, *options, allow_pickle=ODD) as server:
+    served = {name: folders[name] for name in names}
+    with a_server(served, proofs, *options, allow_pickle=ODD, env=env) as server:
         yield server
 
 
@@ -130,14 +137,11 @@ def test_a_server_that_is_told_to_stop_finishes_what_it_has(folders, proofs):
 
 
 def test_a_version_is_swapped_under_load_without_a_failed_request(folders, proofs):
-    with serving(folders, proofs, "numbers") as server, Load(server) as load:
+    with serving(folders, proofs, "numbers", env=TOKEN) as server, Load(server) as load:
         for version in ("2", "3", "2"):
             parameters = {"folder": str(folders["numbers"]), "version": version}
-            changed = httpx.post(
-                f"{server.management_url}/v2/repository/models/numbers/load",
-                json={"parameters": parameters},
-                timeout=60,
-            )
+            url = f"{server.management_url}/v2/repository/models/numbers/load"
+            changed = httpx.post(url, json={"parameters": parameters}, headers=BEARER, timeout=60)
             assert changed.status_code == 200, changed.text
             assert httpx.post(f"{server.url}/v2/models/numbers/infer", json=ROW).json()["model_version"] == version
         eventually(lambda: len(load.answers) > 200, what="some load")
@@ -145,11 +149,29 @@ def test_a_version_is_swapped_under_load_without_a_failed_request(folders, proof
     assert load.errors == []
 
 
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}])
+@pytest.mark.parametrize("env", [{}, {"MODELYARD_MANAGEMENT_TOKEN": "secret"}])
+def test_nobody_changes_what_is_served_without_the_token(folders, proofs, headers, env):
+    with serving(folders, proofs, "numbers", env=env) as server:
+        url = f"{server.management_url}/v2/repository/models/numbers/unload"
+        assert httpx.post(url, headers=headers).status_code == 403
+        assert httpx.post(f"{server.url}/v2/models/numbers/infer", json=ROW).status_code == 200
+
+
+def test_a_pickle_is_not_allowed_by_whoever_loads_it(folders, proofs):
+    with serving(folders, proofs, "numbers", env=TOKEN) as server:
+        parameters = {"folder": str(folders["slow"]), "version": "1", "allow_pickle": True}
+        url = f"{server.management_url}/v2/repository/models/slow/load"
+        refused = httpx.post(url, json={"parameters": parameters}, headers=BEARER, timeout=60)
+        assert refused.status_code == 400
+        assert "allow_pickle" in refused.json()["error"]
+
+
 def test_a_version_that_is_refused_leaves_the_old_one_serving(folders, proofs, tmp_path):
-    with serving(folders, proofs, "numbers") as server:
+    with serving(folders, proofs, "numbers", env=TOKEN) as server:
         parameters = {"folder": str(tmp_path), "version": "2"}
         url = f"{server.management_url}/v2/repository/models/numbers/load"
-        refused = httpx.post(url, json={"parameters": parameters}, timeout=60)
+        refused = httpx.post(url, json={"parameters": parameters}, headers=BEARER, timeout=60)
         assert refused.status_code == 400
         assert "is no MLflow model" in refused.json()["error"]
         assert httpx.post(f"{server.url}/v2/models/numbers/infer", json=ROW).json()["model_version"] == "1"

@@ -96,11 +96,12 @@ class Reconciler:
         self._desired = desired
 
     def _reconsider(self, pool: DesiredPool) -> None:
-        """Somebody asked for this version (again): what was said of its files before may not hold any more."""
+        """Somebody asked for this version (again): what was said of its files before may not hold any more.
+
+        Files that are here are looked at again, and fetched anew if they aren't what they were.
+        """
         key = (pool.model, pool.version)
-        files = self._downloads.states().get(key)
-        if self._sources.get(key) != pool.source or (files and files.state == "refused"):
-            self._downloads.forget(key)
+        self._downloads.forget(key)
         self._sources[key] = pool.source
 
     def _look(self) -> World:

@@ -87,6 +87,12 @@ def test_a_request_id_and_the_trace_come_back(client):
     assert (found.headers["x-request-id"], found.headers["traceparent"]) == ("abc", trace)
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "é", "x" * 5000, "\x7f"])
+def test_an_id_that_can_be_no_header_comes_back_all_the_same(client, name):
+    found = client.post(INFER, json={"id": name, "inputs": tensors()})
+    assert found.json()["id"] == name
+
+
 def test_tensors_can_travel_as_raw_bytes(client):
     head = json.dumps(
         {

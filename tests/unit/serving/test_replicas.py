@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,21 @@ def test_names_differ_where_models_do():
 
 
 def test_a_replica_listens_on_loopback_only():
-    assert spec().env["MLSERVER_HOST"] == "127.0.0.1"
+    command = spec().command
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+
+
+def test_a_model_is_unpickled_only_if_it_is_allowed_by_name():
+    allowed = SETTINGS.model_copy(update={"replica": SETTINGS.replica.model_copy(update={"allow_pickle": ("bike",)})})
+    texts = [
+        json.loads(one.command[one.command.index("--model") + 1])
+        for one in (
+            spec(),
+            replica_spec(allowed, BIKE, Path("/p/models/bike/3-0"), (1, 2)),
+            replica_spec(allowed, NewReplica("other", 3, 1), Path("/p/models/other/3-0"), (1, 2)),
+        )
+    ]
+    assert [one["allow_pickle"] for one in texts] == [False, True, False]
 
 
 def test_a_replica_is_ready_when_its_model_is():
@@ -79,17 +94,15 @@ def test_a_replica_that_does_not_listen_is_away():
 
 def test_the_telling_lines_are_those_that_are_not_routine():
     log = (
-        "2026-11-23 10:17:03,015 [mlserver] INFO - Waiting\n"
-        "Traceback (most recent call last):\n"
-        "zipfile.BadZipFile: File is not a zip file\n"
-        "INFO:     Shutting down\n"
+        "2026-11-23 10:17:03,015 INFO loading\n"
+        "2026-11-23 10:17:04,020 ERROR /models/bike/3 is a pickle\n"
+        "2026-11-23 10:17:04,021 ERROR this model server has refused its model\n"
         "[modelyard] model-bike-v3-1: it exited early; next start in 1 s\n"
     )
     assert telling_lines(log).splitlines() == [
-        "Traceback (most recent call last):",
-        "zipfile.BadZipFile: File is not a zip file",
+        "2026-11-23 10:17:04,020 ERROR /models/bike/3 is a pickle",
     ]
 
 
 def test_a_log_with_routine_lines_only_is_shown_as_it_is():
-    assert telling_lines("INFO:     Shutting down") == "INFO:     Shutting down"
+    assert telling_lines("[modelyard] started") == "[modelyard] started"

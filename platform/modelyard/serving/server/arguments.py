@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard.serving.server.settings import MIB, Limits, ModelSettings, ServerSettings
+from modelyard.serving.server.settings import MIB, TOKEN, Limits, ModelSettings, ServerSettings
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def parse(arguments: Sequence[str]) -> tuple[ServerSettings, Inherited | None]:
             connections=given.max_connections,
             memory_bytes=given.max_memory_mib * MIB if given.max_memory_mib else None,
         ),
+        token=os.environ.get(TOKEN) or None,
     )
     return settings, inherited
 

@@ -38,6 +38,12 @@ class NotFound(RequestError):
     status, kind, grpc = 404, "not_found", "UNIMPLEMENTED"
 
 
+class Forbidden(RequestError):
+    """Not for whoever asks."""
+
+    status, kind, grpc = 403, "forbidden", "PERMISSION_DENIED"
+
+
 class MethodNotAllowed(RequestError):
     """The path is right, the method isn't.
 

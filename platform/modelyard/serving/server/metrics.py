@@ -56,9 +56,6 @@ class Metrics:
             _MODEL,
             registry=own,
         )
-        self.ignored = Counter(
-            "modelyard_model_ignored_columns", "Columns that the model doesn't know.", _MODEL, registry=own
-        )
         self.stuck = Counter("modelyard_model_stuck", "Predictions that were given up.", _MODEL, registry=own)
         self.loaded = Gauge(
             "modelyard_model_info",
@@ -93,7 +90,6 @@ class ModelMetrics:
         self.predict = metrics.predict.labels(*labels)
         self.batch = metrics.batch.labels(*labels)
         self.waiting = metrics.waiting.labels(*labels)
-        self.ignored = metrics.ignored.labels(*labels)
         self.stuck = metrics.stuck.labels(*labels)
         batching = "off" if facts["batching"] != "on" else "on"
         self._info = (

@@ -39,6 +39,7 @@ _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
 _MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE"}
 _TRACEPARENT_LENGTH = 55
+_LONGEST_ID = 256
 _ids = itertools.count()
 _ID_PREFIX = os.urandom(6).hex()
 
@@ -57,6 +58,7 @@ class _Request:
     json_length: bytes | None = None
     id: str = ""
     trace: bytes = b""
+    held: int = 0
 
 
 @dataclass(slots=True)
@@ -92,13 +94,11 @@ class Predictions:
         """
         request = _head(scope)
         served: Served | None = None
-        began, held = time.perf_counter(), 0
+        began = time.perf_counter()
         headers: Headers = [_JSON]
         try:
             served = self._model(protocol, scope)
-            held = self._hold(request.length or 0, 0)
-            body = await self._body(receive)
-            held += self._hold(len(body), held)
+            body = await self._body(request, receive)
             began = time.perf_counter()
             ask = self._infer if protocol == INFER else self._invocations
             answer = await ask(served, request, body)
@@ -116,9 +116,9 @@ class Predictions:
                 headers[0] = _BINARY
                 headers.append((b"inference-header-content-length", b"%d" % answer.binary_head))
         finally:
-            self._held -= held
+            self._held -= request.held
         if request.id:
-            headers.append((b"x-request-id", request.id.encode("latin-1", "replace")))
+            headers.append((b"x-request-id", request.id.encode("latin-1")))
         exemplar = None
         if request.trace:
             headers.append((b"traceparent", request.trace))
@@ -169,7 +169,7 @@ class Predictions:
         declared = served.signature.params
         params = invocations.params(declared, given) if declared else {}
         name = name or new_id()
-        request.id = request.id or name
+        request.id = request.id or (name if _may_be_a_header(name) else "")
         question = Question(inputs, params, name, request.client)
         output = await served.batcher.submit(question)
         if self._recorder is not None:
@@ -198,28 +198,27 @@ class Predictions:
             raise RequestError(f"say which model: POST to /models/NAME/invocations; there are {listed(names)}")
         return names[0] if names else ""
 
-    def _hold(self, length: int, held: int) -> int:
-        """Take room for a body, of all that may be held at once; returns how much was taken."""
-        more = length - held
-        if length > self._limits.request_bytes:
-            raise TooLarge(f"the body has {length} bytes; {self._limits.request_bytes} are allowed")
-        if self._held + more > self._limits.waiting_bytes:
-            raise Overloaded("the requests in progress take all the room there is", retry_after=1)
-        self._held += more
-        return more
-
-    async def _body(self, receive: Receive) -> bytes:
-        parts, size = [], 0
+    async def _body(self, request: _Request, receive: Receive) -> bytes:
+        """All that the client sends; of all bodies together only so much is held, by what has come, not by what may."""
+        self._check(request.length or 0)
+        parts: list[bytes] = []
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _Gone
             parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._limits.request_bytes:
-                raise TooLarge(f"the body has more than the {self._limits.request_bytes} bytes that are allowed")
+            size = request.held + len(parts[-1])
+            self._check(size)
+            if self._held + len(parts[-1]) > self._limits.waiting_bytes:
+                raise Overloaded("the requests in progress take all the room there is", retry_after=1)
+            self._held += len(parts[-1])
+            request.held = size
             if not message.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _check(self, size: int) -> None:
+        if size > self._limits.request_bytes:
+            raise TooLarge(f"the body has {size} bytes or more; {self._limits.request_bytes} are allowed")
 
     def _refusal(self, protocol: str, error: RequestError, served: Served | None, headers: Headers) -> bytes:
         """The body that says why there is no prediction, in the form of the protocol."""
@@ -241,6 +240,10 @@ class Predictions:
 def new_id() -> str:
     """An id for a request that came without one: unique over all processes, and cheap."""
     return f"{_ID_PREFIX}-{next(_ids):x}"
+
+
+def _may_be_a_header(name: str) -> bool:
+    return len(name) <= _LONGEST_ID and name.isascii() and name.isprintable()
 
 
 def _head(scope: dict[str, Any]) -> _Request:

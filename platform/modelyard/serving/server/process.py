@@ -78,7 +78,7 @@ async def serve(settings: ServerSettings, sockets: Sockets, *, on_ready: Callabl
     metrics.connections.set_function(lambda: main.connections)
     servers = [(main, [sockets.main])]
     if sockets.management is not None:
-        servers.append((Server(Management(models, metrics), settings.limits, 1.0), [sockets.management]))
+        servers.append((Server(Management(models, metrics, settings), settings.limits, 1.0), [sockets.management]))
     running = [asyncio.create_task(server.serve(sockets=listening)) for server, listening in servers]
     watching = [asyncio.create_task(main.guard()), asyncio.create_task(_watch_memory(settings, end))]
     grpc = await _start_grpc(settings, models)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1024 * 1024
+TOKEN = "MODELYARD_MANAGEMENT_TOKEN"  # noqa: S105 (its name)
+"""The environment variable with the token; not an argument: those can be read by everybody on the machine."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ class ServerSettings:
         models: What it serves; the first version of a name that is listed is the one asked without a version.
         host: Where it listens: loopback, or a pod's own address.
         port: V2 and `/invocations` over HTTP.
-        management_port: Metrics, health and loading; None: the next free one isn't taken, there is none.
+        management_port: Metrics, health and loading; None: there is none.
         grpc_port: V2 over gRPC; None: not at all.
         workers: Processes that share the port.
         drain_seconds: How long requests in progress may take once it was told to stop.
         proofs: Where it is remembered how a model may be asked.
+        token: Who brings it to the management port may load and unload models; None: nobody may.
     """
 
     models: tuple[ModelSettings, ...]
@@ -78,3 +81,4 @@ class ServerSettings:
     drain_seconds: float = 10.0
     proofs: Path = field(default_factory=lambda: Path.home() / ".cache" / "modelyard" / "proofs")
     limits: Limits = Limits()
+    token: str | None = field(default=None, repr=False)

@@ -44,15 +44,16 @@ class Together:
             status, answer = 200, await self._metrics()
             kind = CONTENT_TYPE_PLAIN_0_0_4.encode()
         else:
-            status, answer = await self._each(scope["method"], scope["raw_path"].decode("ascii"), body)
+            token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            status, answer = await self._each(scope["method"], scope["raw_path"].decode("ascii"), body, token)
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    async def _each(self, method: str, path: str, body: bytes) -> Answer:
+    async def _each(self, method: str, path: str, body: bytes, token: str) -> Answer:
         answer: Answer = (503, b'{"error":"there is no worker"}')
         for port in self._ports:
-            answer = await asyncio.to_thread(_ask, port, method, path, body)
+            answer = await asyncio.to_thread(_ask, port, method, path, body, token)
             if answer[0] != 200:
                 return answer
         return answer
@@ -91,10 +92,10 @@ def merged(texts: Sequence[bytes]) -> bytes:
     return b"".join(b"".join(line + b"\n" for line in heads + samples) for heads, samples in families.values())
 
 
-def _ask(port: int, method: str, path: str, body: bytes) -> Answer:
+def _ask(port: int, method: str, path: str, body: bytes, token: str = "") -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {"Authorization": token} if token else {})
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:

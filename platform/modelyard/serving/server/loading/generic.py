@@ -1,6 +1,8 @@
 """Models that only MLflow can load: PyTorch, and Python functions of any kind."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from modelyard.serving.server.loading.files import ModelFiles
@@ -21,13 +23,26 @@ def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
     if not safe:
         loader = files.pyfunc.get("loader_module")
         refuse_unless_allowed(files, f"a Python function (loaded by {loader}, {format})", allow_pickle=allow_pickle)
-    # MLflow looks by itself whether an exported PyTorch program is free of pickles; this makes it refuse those.
-    os.environ[ALLOWED] = "true" if allow_pickle else "false"
     import mlflow.pyfunc
 
-    model = mlflow.pyfunc.load_model(str(files.folder), suppress_warnings=True)
+    with _mlflow_may_unpickle(allow_pickle):
+        model = mlflow.pyfunc.load_model(str(files.folder), suppress_warnings=True)
 
     def wrapped() -> Any:
         return model
 
     return Native(format, unpickled=not safe, wrapped=wrapped)
+
+
+@contextmanager
+def _mlflow_may_unpickle(allowed: bool) -> Iterator[None]:
+    """MLflow looks by itself whether an exported PyTorch program is free of pickles, and refuses those if it must."""
+    before = os.environ.get(ALLOWED)
+    os.environ[ALLOWED] = "true" if allowed else "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ALLOWED]
+        else:
+            os.environ[ALLOWED] = before
