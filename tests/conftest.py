@@ -25,4 +25,5 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("MODELYARD_STACK", "MODELYARD_HOME"):
         os.environ.pop(name, None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for a few rows, threads cost more
     os.environ["GIT_PYTHON_REFRESH"] = "quiet"

@@ -102,7 +102,7 @@ class AsServed:
 
 
 @pytest.mark.parametrize("name", TABULAR)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_v2_request_is_answered_as_by_pyfunc(loaded, name, data):
     ours, pyfunc = loaded(name)
@@ -113,7 +113,7 @@ def test_a_v2_request_is_answered_as_by_pyfunc(loaded, name, data):
 
 
 @pytest.mark.parametrize("name", TABULAR)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_an_invocations_request_is_answered_as_by_pyfunc(loaded, name, data):
     ours, pyfunc = loaded(name)
@@ -131,7 +131,7 @@ def test_an_invocations_request_is_answered_as_by_pyfunc(loaded, name, data):
 
 
 @pytest.mark.parametrize("name", ["sklearn_tensor", "onnx_tensor"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_tensor_is_answered_as_by_pyfunc(loaded, name, data):
     ours, pyfunc = loaded(name)
@@ -149,7 +149,7 @@ def test_a_tensor_is_answered_as_by_pyfunc(loaded, name, data):
 
 
 @pytest.mark.parametrize("name", TABULAR)
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rows_of_several_requests_are_answered_as_each_alone(loaded, name, data):
     ours, _ = loaded(name)
