@@ -55,6 +55,7 @@ def replica_spec(settings: AgentSettings, new: NewReplica, files: Path, ports: t
             *("--predict-seconds", f"{settings.router.request_timeout_seconds:g}"),
             *("--receive-seconds", f"{settings.router.receive_timeout_seconds:g}"),
             *("--drain-seconds", f"{replica.stop_seconds:g}"),
+            *(("--payload-log", replica.payload_log) if replica.payload_log else ()),
         ),
         env=_environment(settings, new),
         folder=f"{settings.folder.relative_to(settings.platform_folder)}/empty",

@@ -70,6 +70,7 @@ class ReplicaSettings(_Settings):
         ready_seconds: A replica that isn't ready by then has failed.
         stop_seconds: How long one may take to finish its last requests.
         allow_pickle: Models whose files may run code when they are loaded, by name.
+        payload_log: What is recorded and where to: `modelyard.serving.payloads.PayloadSettings` as JSON; None: nothing.
     """
 
     python: Path = Path(sys.executable)
@@ -77,6 +78,7 @@ class ReplicaSettings(_Settings):
     ready_seconds: PositiveFloat = 120
     stop_seconds: PositiveFloat = 10
     allow_pickle: tuple[str, ...] = ()
+    payload_log: str | None = None
 
 
 class AgentSettings(_Settings):

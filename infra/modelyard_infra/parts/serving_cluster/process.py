@@ -5,6 +5,7 @@ Creates: the serving agent and the router. What is deployed is not made here: it
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import envoy as envoy_wheel
@@ -25,8 +26,24 @@ from modelyard_infra.parts import PartSettings
 from modelyard_infra.resources.ports import Ports
 from modelyard_infra.resources.process import Process
 
-NEEDS = ("registry_database", "tracking_server")
+NEEDS = ("registry_database", "artifact_store", "tracking_server")
 Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+class PayloadLog(PartSettings):
+    """What is recorded of the requests to models.
+
+    Attributes:
+        sample: Share of the requests, above 0, up to 1.
+        redact: Columns, inputs or outputs, that are never stored.
+        max_seconds: How old records are, at most, when they reach the artifact store (while it answers).
+        max_spool_mib: What may wait on this machine's disk while it doesn't; more is dropped, and counted.
+    """
+
+    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
+    redact: tuple[str, ...] = ()
+    max_seconds: PositiveFloat = 60
+    max_spool_mib: PositiveInt = 1024
 
 
 class Settings(PartSettings):
@@ -44,6 +61,7 @@ class Settings(PartSettings):
         threads: Threads that each model server's numerical libraries may use.
         allow_pickle: Names of models that may be unpickled, which can run any code that is in their files. All others
             have to be in a format that can't: skops, ONNX, a booster's own.
+        payload_log: Record inputs and outputs as Parquet files in the artifact store; left out, nothing is recorded.
     """
 
     port: Port | None = None
@@ -55,6 +73,7 @@ class Settings(PartSettings):
     ready_seconds: PositiveFloat = 120
     threads: PositiveInt = 1
     allow_pickle: tuple[str, ...] = ()
+    payload_log: PayloadLog | None = None
 
 
 class ProcessCluster(ComponentResource):
@@ -93,6 +112,7 @@ class ProcessCluster(ComponentResource):
 
     def _agent(self, ports: Output[dict[str, int]]) -> Process:
         name, database, tracking = self._inputs.name, self._inputs.database, self._inputs.tracking
+        artifacts = self._inputs.artifacts
         access = database.databases["modelyard"]
         known = Output.all(
             ports=ports,
@@ -101,6 +121,10 @@ class ProcessCluster(ComponentResource):
             tracking_url=tracking.url,
             tracking_username=tracking.username,
             tracking_password_file=tracking.password.path if tracking.password else None,
+            store_url=artifacts.endpoint_url,
+            bucket=artifacts.bucket,
+            access_key_file=artifacts.access_key.path,
+            secret_key_file=artifacts.secret_key.path,
         )
         file = f"{name}/agent.json"
         return Process(
@@ -133,11 +157,35 @@ class ProcessCluster(ComponentResource):
                 threads=self._settings.threads,
                 ready_seconds=self._settings.ready_seconds,
                 allow_pickle=self._settings.allow_pickle,
+                payload_log=self._payload_log(known),
             ),
             drain_seconds=self._settings.drain_seconds or self._settings.request_timeout_seconds + 5,
             metrics_targets_file=self._home / "targets.json",
         )
         return settings.model_dump_json(indent=1)
+
+    def _payload_log(self, known: dict[str, Any]) -> str | None:
+        wanted = self._settings.payload_log
+        if wanted is None:
+            return None
+        from modelyard.serving.payloads.settings import PayloadSettings, StoreAddress
+
+        store = StoreAddress(
+            f"s3://{known['bucket']}/modelyard",
+            endpoint_url=known["store_url"],
+            region=self._inputs.artifacts.region,
+            access_key_file=Path(known["access_key_file"]),
+            secret_key_file=Path(known["secret_key_file"]),
+        )
+        settings = PayloadSettings(
+            store,
+            spool=self._inputs.local.path / "serving" / "payloads",
+            sample=wanted.sample,
+            redact=frozenset(wanted.redact),
+            max_seconds=wanted.max_seconds,
+            max_spool_mib=wanted.max_spool_mib,
+        )
+        return settings.to_json().decode()
 
     def _router_settings(self, ports: dict[str, int]) -> RouterSettings:
         return RouterSettings(

@@ -41,6 +41,11 @@ def parse(arguments: Sequence[str]) -> tuple[ServerSettings, Inherited | None]:
     add("--workers", type=int, default=1, help="processes that share the port")
     add("--drain-seconds", type=float, default=defaults.drain_seconds)
     add("--proofs", type=Path, default=defaults.proofs, help="where it is remembered how a model may be asked")
+    add(
+        "--payload-log",
+        metavar="JSON",
+        help="what is recorded, and where to (PayloadSettings)",
+    )
     add("--max-request-mib", type=int, default=limits.request_bytes // MIB)
     add("--max-waiting-requests", type=int, default=limits.waiting_requests)
     add("--max-batch-rows", type=int, default=limits.batch_rows)
@@ -77,6 +82,7 @@ def parse(arguments: Sequence[str]) -> tuple[ServerSettings, Inherited | None]:
             connections=given.max_connections,
             memory_bytes=given.max_memory_mib * MIB if given.max_memory_mib else None,
         ),
+        payload_log=given.payload_log,
         token=os.environ.get(TOKEN) or None,
     )
     return settings, inherited

@@ -9,15 +9,19 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelyard.serving.server.app import App
 from modelyard.serving.server.errors import ModelRefused
 from modelyard.serving.server.http import Server
 from modelyard.serving.server.management import Management
 from modelyard.serving.server.metrics import Metrics
+from modelyard.serving.server.predictions import Recorder
 from modelyard.serving.server.repository import Repository
 from modelyard.serving.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from modelyard.serving.server.recording import Recording
 
 log = logging.getLogger(__name__)
 REFUSED, STUCK, TOO_LARGE = 3, 70, 71
@@ -74,14 +78,15 @@ async def serve(settings: ServerSettings, sockets: Sockets, *, on_ready: Callabl
             end.now(STUCK)
 
     models = Repository(settings, metrics, stuck)
-    main = Server(App(models, settings.limits), settings.limits, settings.drain_seconds)
+    recording = _recording(settings, metrics)
+    main = Server(App(models, settings.limits, recording), settings.limits, settings.drain_seconds)
     metrics.connections.set_function(lambda: main.connections)
     servers = [(main, [sockets.main])]
     if sockets.management is not None:
         servers.append((Server(Management(models, metrics, settings), settings.limits, 1.0), [sockets.management]))
     running = [asyncio.create_task(server.serve(sockets=listening)) for server, listening in servers]
     watching = [asyncio.create_task(main.guard()), asyncio.create_task(_watch_memory(settings, end))]
-    grpc = await _start_grpc(settings, models)
+    grpc = await _start_grpc(settings, models, recording)
     loading = asyncio.create_task(_load(models, end, on_ready))
     await end.event.wait()
     models.is_leaving = True
@@ -94,7 +99,21 @@ async def serve(settings: ServerSettings, sockets: Sockets, *, on_ready: Callabl
         await asyncio.wait_for(asyncio.gather(*running), settings.drain_seconds + 2)
     for task in watching:
         task.cancel()
+    if recording is not None:
+        await asyncio.to_thread(recording.log.close, settings.drain_seconds)
     return end.code
+
+
+def _recording(settings: ServerSettings, metrics: Metrics) -> "Recording | None":
+    """The payload log, if there is to be one."""
+    if settings.payload_log is None:
+        return None
+    from modelyard.serving.payloads import PayloadLog, PayloadSettings
+    from modelyard.serving.server.recording import Recording
+
+    recording = Recording(PayloadLog(PayloadSettings.from_json(settings.payload_log)))
+    metrics.registry.register(recording)
+    return recording
 
 
 async def _load(models: Repository, end: _End, on_ready: Callable[[], None]) -> None:
@@ -120,7 +139,7 @@ async def _watch_memory(settings: ServerSettings, end: _End) -> None:
             end.now(TOO_LARGE)
 
 
-async def _start_grpc(settings: ServerSettings, models: Repository) -> Any:
+async def _start_grpc(settings: ServerSettings, models: Repository, recording: Recorder | None) -> Any:
     if settings.grpc_port is None:
         return None
     from modelyard.serving.server import grpc_service
@@ -129,6 +148,7 @@ async def _start_grpc(settings: ServerSettings, models: Repository) -> Any:
         models,
         f"{settings.host}:{settings.grpc_port}",
         max_message_bytes=settings.limits.request_bytes,
+        recorder=recording,
         observer=models.told,
     )
 

@@ -69,6 +69,7 @@ class ServerSettings:
         workers: Processes that share the port.
         drain_seconds: How long requests in progress may take once it was told to stop.
         proofs: Where it is remembered how a model may be asked.
+        payload_log: `PayloadSettings` as JSON; None: nothing is recorded.
         token: Who brings it to the management port may load and unload models; None: nobody may.
     """
 
@@ -81,4 +82,5 @@ class ServerSettings:
     drain_seconds: float = 10.0
     proofs: Path = field(default_factory=lambda: Path.home() / ".cache" / "modelyard" / "proofs")
     limits: Limits = Limits()
+    payload_log: str | None = None
     token: str | None = field(default=None, repr=False)

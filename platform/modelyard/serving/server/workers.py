@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import uvloop
 
+from modelyard.errors import ModelyardError
 from modelyard.serving.server.arguments import Inherited, parse
 from modelyard.serving.server.http import Server
 from modelyard.serving.server.process import REFUSED, Sockets, serve
@@ -40,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
             if inherited is None and settings.workers > 1:
                 return runner.run(_Parent(settings, arguments).run())
             return runner.run(serve(settings, _sockets(settings, inherited)))
-    except OSError as error:
+    except (OSError, ModelyardError) as error:
         log.error("%s", error)
         return 1
 
