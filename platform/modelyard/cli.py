@@ -69,9 +69,10 @@ def open_(stack: StackOption = None, as_json: JsonOption = False) -> None:
 
 
 def _plug_in() -> None:
-    from modelyard.serving import commands, serve_command
+    from modelyard.serving import commands, payload_commands, serve_command
 
     commands.register(app)
+    payload_commands.register(app)
     serve_command.register(app)
     for entry_point in entry_points(group="modelyard.commands"):
         entry_point.load()(app)

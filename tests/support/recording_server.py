@@ -16,7 +16,7 @@ def main() -> None:
         for _ in range(int(line)):
             log.add(a_batch([f"{sys.argv[2]}-{count:06d}"]))
             count += 1
-        eventually(lambda: log.stats().recorded_requests == count, what="all is in the spool")
+        eventually(lambda count=count: log.stats().recorded_requests == count, what="all is in the spool")
         print("spooled", flush=True)
 
 

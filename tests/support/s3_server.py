@@ -42,8 +42,10 @@ class S3Server:
         program = shutil.which("versitygw")
         assert program, "versitygw is missing: `make tools`"
         self._process = subprocess.Popen(
-            [program, "--port", f"127.0.0.1:{self.port}", "--health", "/health", "--quiet"]
-            + ["posix", "--dir-perms", "0700", str(self.folder / "objects")],
+            [
+                *(program, "--port", f"127.0.0.1:{self.port}", "--health", "/health", "--quiet"),
+                *("posix", "--dir-perms", "0700", str(self.folder / "objects")),
+            ],
             env=os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -141,7 +141,7 @@ def test_an_altered_file_is_noticed_and_mended(supervisor, web):
 
 
 def test_a_process_that_hangs_is_noticed(supervisor, web):
-    spec = web(stop_seconds=1, ready_seconds=0.1)
+    spec = web(stop_seconds=1)
     supervisor.put(spec)
     os.kill(pid_of(supervisor), signal.SIGSTOP)
     assert supervisor.difference(spec, patience=0.1) == "it does not answer its readiness check"

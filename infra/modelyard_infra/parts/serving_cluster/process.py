@@ -168,10 +168,10 @@ class ProcessCluster(ComponentResource):
         wanted = self._settings.payload_log
         if wanted is None:
             return None
-        from modelyard.serving.payloads.settings import PayloadSettings, StoreAddress
+        from modelyard.serving.payloads.settings import PayloadSettings, StoreAddress, destination
 
         store = StoreAddress(
-            f"s3://{known['bucket']}/modelyard",
+            destination(known["bucket"]),
             endpoint_url=known["store_url"],
             region=self._inputs.artifacts.region,
             access_key_file=Path(known["access_key_file"]),

@@ -81,8 +81,8 @@ def use(folder: Path) -> SpoolUse:
                     set_aside += 1
                 elif oldest is None or name.created_ns < oldest:
                     oldest = name.created_ns
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # it isn't there yet, or never will be: whoever writes to it finds out
     return SpoolUse(size, oldest, set_aside)
 
 
