@@ -8,8 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modelyard.serving.payloads import Matrix, PayloadBatch, StoreAddress
+from modelyard.serving.payloads import Matrix, PayloadBatch, PayloadSettings, StoreAddress
+from modelyard.serving.payloads.spool import Spool
+from modelyard.serving.payloads.stats import Drops
 from modelyard.serving.payloads.store import Store
+from modelyard.serving.payloads.storing import Storing
+from modelyard.serving.payloads.uploading import Uploading
+from modelyard.serving.payloads.writer_process import WriterTotals
 
 NAMES = ("temperature", "wind", "secret")
 
@@ -23,6 +28,16 @@ def a_batch(
     outputs = {"count": np.arange(count, dtype=float)}
     moment = time.time_ns() if time_ns is None else time_ns
     return PayloadBatch(model, version, moment, list(ids), [rows] * len(ids), Matrix(NAMES, values), outputs)
+
+
+def recorded(settings: PayloadSettings, *batches: PayloadBatch) -> None:
+    """Bring batches to the store the way a server and its writer do, in this process."""
+    spool = Spool(settings)
+    storing = Storing(spool, settings.redact, Drops())
+    storing.store(batches)
+    spool.close()
+    for _ in Uploading(settings, WriterTotals()).work_off():
+        pass
 
 
 def stored(address: StoreAddress, kind: str = "payloads") -> dict[str, pa.Table]:

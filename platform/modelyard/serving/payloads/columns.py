@@ -34,20 +34,26 @@ class Column:
     is_matrix: bool = False
 
 
-def column(name: str, array: Array) -> Column:
-    """An array, whose first axis is the rows, as a column."""
+def column(name: str, array: Array, redact: frozenset[str] = frozenset()) -> Column:
+    """An array, whose first axis is the rows, as a column.
+
+    Args:
+        name: The column's.
+        array: Its values.
+        redact: Keys that are left out of values that are objects themselves.
+    """
     kind = array.dtype.kind
     if kind in "biufmM":
         return Column((name,), "numbers", storable(array))
-    values = array.tolist()
+    values = without(array.tolist(), redact)
     if array.ndim > 1:
         return Column((name,), "text", [as_json(one) for one in values])
     return _of_objects(name, values)
 
 
-def text_column(name: str, array: Array, rows: Sequence[int]) -> Column:
+def text_column(name: str, array: Array, rows: Sequence[int], redact: frozenset[str] = frozenset()) -> Column:
     """An array that isn't one value per row: as JSON text, at the first row of each request."""
-    text = as_json(array if array.dtype.kind in "biuf" else array.tolist())
+    text = as_json(array if array.dtype.kind in "biuf" else without(array.tolist(), redact))
     return Column((name,), "text", [text if row == 0 else None for count in rows for row in range(count)])
 
 
@@ -68,6 +74,19 @@ def as_json(value: object) -> str:
         return orjson.dumps(value, default=_simpler, option=_JSON).decode()
     except TypeError:
         return orjson.dumps(clean(repr(value))).decode()
+
+
+def without(value: Any, redact: frozenset[str]) -> Any:
+    """A value without the keys that mustn't be stored, however deep they are.
+
+    >>> without([{"id": 1, "more": {"ssn": 2}}], frozenset({"ssn"}))
+    [{'id': 1, 'more': {}}]
+    """
+    if not redact:
+        return value
+    if isinstance(value, dict):
+        return {key: without(one, redact) for key, one in value.items() if key not in redact}
+    return [without(one, redact) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def clean(text: str) -> str:

@@ -7,7 +7,7 @@ Numbers are little-endian. The body holds, in the header's order, the bytes of t
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,16 +65,24 @@ def encode(frame: Frame) -> list[bytes | memoryview]:
     return [prefix, head, *pieces]
 
 
-def decode(data: memoryview) -> Iterator[Frame]:
-    """The frames in a segment, up to its end or the first that is not complete."""
+def decode(data: memoryview, on_rest: Callable[[int], None] = lambda _: None) -> Iterator[Frame]:
+    """The frames in a segment, up to its end or the first that is not complete.
+
+    Args:
+        data: The segment's content.
+        on_rest: Told how many bytes are no complete frames, if there are any.
+    """
     at = 0
     while at + _PREFIX.size <= len(data):
         magic, head_length, body_length, check = _PREFIX.unpack_from(data, at)
         start = at + _PREFIX.size
-        at = start + head_length + body_length
-        if magic != _MAGIC or at > len(data) or zlib.crc32(data[start:at]) != check:
-            return
-        yield _frame(data[start : start + head_length], data[start + head_length : at])
+        middle, end = start + head_length, start + head_length + body_length
+        if magic != _MAGIC or end > len(data) or zlib.crc32(data[start:end]) != check:
+            break
+        at = end
+        yield _frame(data[start:middle], data[middle:end])
+    if at < len(data):
+        on_rest(len(data) - at)
 
 
 def _described(column: Column, arrays: list[Array]) -> dict[str, Any]:

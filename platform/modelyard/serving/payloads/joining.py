@@ -82,7 +82,7 @@ def _matrix(names: tuple[str, ...], values: Sequence[Array], rows: int, redact: 
     if len(kept) < len(names):
         names, whole = tuple(names[at] for at in kept), whole[:, kept]
     if whole.dtype.kind not in "biufmM":
-        return [column(name, whole[:, at]) for at, name in enumerate(names)]
+        return [column(name, whole[:, at], redact) for at, name in enumerate(names)]
     return [Column(names, "numbers", storable(whole), is_matrix=True)]
 
 
@@ -93,8 +93,8 @@ def _columns(many: Sequence[tuple[Mapping[str, Array], PayloadBatch]], redact: f
         if name in redact:
             continue
         if not array.shape or array.shape[0] != rows:
-            found.append(text_column(name, array, batch.rows))
+            found.append(text_column(name, array, batch.rows, redact))
         else:
             whole = array if len(many) == 1 else np.concatenate([one[name] for one, _ in many])
-            found.append(column(name, whole))
+            found.append(column(name, whole, redact))
     return found

@@ -79,7 +79,7 @@ class PayloadSettings:
     max_buffer_mib: float = 32
     max_spool_mib: float = 1024
     max_rows: int = 100_000
-    max_segment_mib: float = 32
+    max_segment_mib: float = 16
     max_seconds: float = 60.0
 
     def __post_init__(self) -> None:

@@ -96,7 +96,10 @@ def _frames(path: Path) -> Iterator[Frame]:
         return
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)  # never closed by hand: columns are views of it
-    yield from decode(memoryview(content))
+    yield from decode(
+        memoryview(content),
+        lambda rest: log.warning("segment %s ends with %d bytes of what a killed server was writing", path.name, rest),
+    )
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:

@@ -68,6 +68,7 @@ class Writer:
             log.warning("payload log: the store takes nothing; next attempt in %.1f s: %s", wait, error)
         else:
             self._pause = self._not_before = 0.0
+        pa.default_memory_pool().release_unused()
 
 
 def main() -> int:

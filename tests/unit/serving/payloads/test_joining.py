@@ -78,3 +78,13 @@ def test_a_slice_counts_as_what_it_keeps_in_memory():
 def test_text_counts_as_long_as_it_is():
     text = np.array(["x" * 10_000, {"deep": ["y" * 10_000]}], dtype=object)
     assert held_bytes(with_inputs(Columns({"t": text}))) >= 20_000
+
+
+def test_redacted_keys_are_left_out_of_values_that_are_objects():
+    person = np.empty(1, dtype=object)
+    person[0] = {"age": 3, "more": [{"ssn": "12-34", "name": "x"}]}
+    frame = joined([with_inputs(Columns({"person": person}), {"top": person.repeat(2)})], frozenset({"ssn"}))
+    written = b"".join(bytes(piece) for piece in encode(frame))
+    assert b"ssn" not in written
+    assert b"12-34" not in written
+    assert b"age" in written

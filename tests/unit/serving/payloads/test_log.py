@@ -1,15 +1,9 @@
-import os
-import signal
 import threading
-import time
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
 import psutil
-import pytest
 
-from modelyard.serving.payloads import Matrix, PayloadBatch, PayloadLog
+from modelyard.serving.payloads import PayloadLog
 from modelyard.serving.payloads.layout import value_in
 from tests.support.payload_batches import a_batch, content_of, files_below, stored, stored_ids
 from tests.support.waiting import eventually
@@ -89,26 +83,6 @@ def test_a_model_that_seeds_the_shared_generator_does_not_choose_for_us(a_log):
     assert 20 < sum(picks) < 180
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        PayloadBatch("bike", "1", 0, ["a"], [1], Matrix(("x",), np.zeros((5, 1))), {}),
-        PayloadBatch("bike", "1", 0, ["a"], [1, 1], Matrix(("x",), np.zeros((2, 1))), {}),
-        PayloadBatch("bike", "1", 0, ["a"], None, Matrix(("x",), np.zeros((1, 1))), {}),
-        PayloadBatch("bike", "1", 0, ["a"], [1], None, {}),
-        PayloadBatch("bike", "1", "now", ["a"], [1], Matrix(("x",), np.zeros((1, 1))), {}),
-        PayloadBatch("bike", "1", 0, ["a"], [1], Matrix(("x",), np.zeros((1, 1))), {"y": [1.0]}),
-    ],
-)
-def test_a_batch_that_is_not_one_is_counted_and_the_others_are_stored(a_log, settings, broken):
-    log = a_log()
-    for batch in (a_batch(["good"]), broken, a_batch(["too"])):
-        log.add(batch)
-    log.close()
-    assert log.stats().dropped_requests == {"not_storable": 1}
-    assert stored_ids(settings.store) == ["good", "too"]
-
-
 def test_more_than_the_buffer_takes_is_counted(a_log):
     log = a_log(max_buffer_mib=0.01)
     for number in range(1000):
@@ -141,56 +115,6 @@ def test_threads_may_add_at_once(a_log, settings):
     assert len(set(stored_ids(settings.store))) == 800
 
 
-def test_a_stopped_writer_leads_to_drops_and_flat_memory(a_log, settings):
-    log = a_log(max_spool_mib=2, max_segment_mib=0.5, max_buffer_mib=8)
-    (writer,) = eventually(lambda: the_writer(settings), what="the writer runs")
-    writer.send_signal(signal.SIGSTOP)
-    batch, deadline = a_batch([str(one) for one in range(100)], rows=10), time.monotonic() + 20
-    while "spool_full" not in log.stats().dropped_requests and time.monotonic() < deadline:
-        log.add(batch)
-    before = psutil.Process().memory_info().rss
-    for _ in range(3000):
-        log.add(batch)
-    spool = sum(path.stat().st_size for path in settings.spool.iterdir())
-    assert log.stats().dropped_requests["spool_full"] > 0
-    assert spool <= 2 * 1024 * 1024
-    assert psutil.Process().memory_info().rss - before < 32 * 1024 * 1024
-    writer.send_signal(signal.SIGCONT)
-    assert log.close(10)
-    assert len(stored_ids(settings.store)) == log.stats().recorded_rows
-
-
-def test_a_killed_writer_is_replaced_and_nothing_is_lost(a_log, settings):
-    log = a_log(max_seconds=0.1)
-    (first,) = eventually(lambda: the_writer(settings), what="the writer runs")
-    log.add(a_batch(["before"]))
-    first.kill()
-    log.add(a_batch(["after"]))
-    eventually(lambda: stored_ids(settings.store) == ["after", "before"], seconds=10, what="both are in the store")
-    assert log.stats().writer_restarts == 1
-    assert the_writer(settings)[0].pid != first.pid
-
-
-def test_a_writer_that_is_dead_when_the_log_is_closed_is_replaced_once_more(a_log, settings):
-    log = a_log()
-    (writer,) = eventually(lambda: the_writer(settings), what="the writer runs")
-    log.add(a_batch(["a"]))
-    writer.kill()
-    assert log.close(10)
-    assert stored_ids(settings.store) == ["a"]
-
-
-def test_an_unreadable_segment_is_set_aside_and_does_not_hold_up_the_others(a_log, settings):
-    log = a_log(max_seconds=0.1)
-    settings.spool.mkdir(exist_ok=True)
-    bad = settings.spool / f"{1:020d}-aa-000001.segment"
-    bad.mkdir()
-    log.add(a_batch(["a"]))
-    eventually(lambda: stored_ids(settings.store) == ["a"], seconds=10, what="the other is in the store")
-    bad_now = bad.with_suffix(".unreadable") if not bad.exists() else bad
-    bad_now.rmdir()
-
-
 def test_a_spool_that_cannot_be_written_is_counted(a_log, settings, tmp_path):
     (tmp_path / "a-file").touch()
     log = a_log(spool=tmp_path / "a-file" / "spool")
@@ -206,18 +130,3 @@ def test_no_process_is_left_and_no_secret_is_on_a_command_line(settings):
     assert writer.cmdline()[1:] == ["-m", "modelyard.serving.payloads.writer"]
     log.close()
     assert not writer.is_running()
-
-
-def test_the_writer_outlives_the_signals_that_are_meant_for_the_server(a_log, settings):
-    log = a_log()
-    (writer,) = eventually(lambda: the_writer(settings), what="the writer runs")
-    eventually(lambda: _ignores(writer.pid, signal.SIGTERM), what="the writer is set up")
-    os.kill(writer.pid, signal.SIGTERM)
-    log.add(a_batch(["a"]))
-    assert log.close(10)
-    assert log.stats().writer_restarts == 0
-
-
-def _ignores(pid, number):
-    ignored = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn"))
-    return bool(int(ignored.split()[1], 16) & 1 << (number - 1))
