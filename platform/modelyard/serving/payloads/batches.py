@@ -1,7 +1,7 @@
 """What the server hands to its payload log."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,23 +60,19 @@ class PayloadBatch:
 def held_bytes(batch: PayloadBatch) -> int:
     """About how much memory a batch keeps from being freed; an array that is part of a larger one counts as that."""
     inputs = batch.inputs
-    total = _BATCH_BYTES + _REQUEST_BYTES * len(batch.request_ids)
-    if isinstance(inputs, Matrix):
-        total += _array_bytes(inputs.values)
-    else:
-        for array in inputs.values.values():
-            total += _array_bytes(array)
-    for array in batch.outputs.values():
-        total += _array_bytes(array)
+    total = _BATCH_BYTES + _REQUEST_BYTES * len(batch.request_ids) + _bytes(batch.outputs.values())
+    return total + _bytes((inputs.values,) if isinstance(inputs, Matrix) else inputs.values.values())
+
+
+def _bytes(arrays: Iterable[Array]) -> int:
+    total = 0
+    for array in arrays:
+        total += array.nbytes
+        if array.base is not None:
+            total += max(0, getattr(array.base, "nbytes", 0) - array.nbytes)
+        if array.dtype.hasobject:
+            total += sum(map(_object_bytes, array.ravel().tolist()))
     return total
-
-
-def _array_bytes(array: Array) -> int:
-    base = array.base
-    size = array.nbytes if base is None else max(array.nbytes, getattr(base, "nbytes", 0))
-    if array.dtype.hasobject:
-        size += sum(map(_object_bytes, array.ravel().tolist()))
-    return size
 
 
 def _object_bytes(value: object) -> int:

@@ -18,12 +18,18 @@ def kinds(batches: Iterable[PayloadBatch]) -> list[list[PayloadBatch]]:
     found: dict[Hashable, list[PayloadBatch]] = {}
     known: list[PayloadBatch] = []
     before: Hashable = None
+    looked: object = None
+    looked_kind: Hashable = None
     for batch in batches:
         inputs = batch.inputs
         if isinstance(inputs, Matrix):
             of_inputs: Hashable = (inputs.names, inputs.values.dtype)
         else:
-            of_inputs = _kind(inputs.values, batch)
+            # Many columns: whether they look like the last ones is known sooner than what kind they are.
+            look = _look(inputs.values, batch)
+            if look != looked:
+                looked, looked_kind = look, _kind(inputs.values, batch)
+            of_inputs = looked_kind
         key = (batch.model, batch.version, of_inputs, _kind(batch.outputs, batch))
         if key != before:  # mostly it is: comparing the same names costs nothing, hashing them does
             known, before = found.setdefault(key, []), key
@@ -57,6 +63,13 @@ def joined(batches: Sequence[PayloadBatch], redact: frozenset[str]) -> Frame:
     if len(ids) != len(batches):
         times = np.repeat(times, [len(batch.request_ids) for batch in batches])
     return Frame(first.model, first.version, ids, times, rows, columns, outputs)
+
+
+def _look(arrays: Mapping[str, Array], batch: PayloadBatch) -> tuple[object, ...]:
+    many, rows = arrays.values(), sum(batch.rows)
+    shapes = [array.shape for array in many]
+    is_text = any([not shape or shape[0] != rows for shape in shapes])
+    return list(arrays), [array.dtype for array in many], shapes, id(batch) if is_text else None
 
 
 def _kind(arrays: Mapping[str, Array], batch: PayloadBatch) -> Hashable:

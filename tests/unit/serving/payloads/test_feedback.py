@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -7,10 +9,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, Unreachable
+from modelyard.processes.ports import any_free_port
 from modelyard.serving import payload_commands
 from modelyard.serving.payload_commands import moment
+from modelyard.serving.payloads import StoreAddress
 from modelyard.serving.payloads.labels import LabelColumns, read_labels
+from modelyard.serving.payloads.reading import PayloadFiles
 from tests.support.payload_batches import a_batch, recorded, stored
 
 NOW = datetime(2026, 5, 17, 12, tzinfo=UTC)
@@ -219,3 +224,17 @@ def test_since_is_a_duration_or_a_time(text, expected):
 def test_a_since_that_is_neither_is_refused(text):
     with pytest.raises(ModelyardError, match="valid: 30d"):
         moment(text, NOW)
+
+
+def test_help_needs_none_of_the_heavy_packages():
+    heavy = ("pyarrow", "pandas", "numpy", "pydantic")
+    code = f"import sys, modelyard.serving.payload_commands; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_store_that_does_not_answer_is_unreachable(tmp_path):
+    (tmp_path / "key").write_text("x")
+    address = StoreAddress("s3://b", f"http://127.0.0.1:{any_free_port()}", None, tmp_path / "key", tmp_path / "key")
+    with pytest.raises(Unreachable, match="does not answer"):
+        PayloadFiles(address).recorded("bike")
