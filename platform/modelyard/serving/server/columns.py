@@ -7,6 +7,7 @@ server would round or guess, the request is refused, so that an answer is never 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,13 @@ from modelyard.serving.server.signature import Column
 from modelyard.serving.server.tensors import Array, InputTensor, as_array
 
 _DATETIME = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?")
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "double": (float, int),
+    "long": (int,),
+    "integer": (int,),
+    "boolean": (bool,),
+    "string": (str,),
+}
 _FROM_FLOAT = {"float": ("float16", "float32"), "double": ("float16", "float32", "float64")}
 _FROM_INT = {
     "integer": ("int8", "int16", "int32", "uint8", "uint16"),
@@ -73,6 +81,31 @@ class ColumnInputs:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
         self._by_name = {str(column.name): column for column in columns}
+        self._plain = [
+            (str(column.name), OF_COLUMN[column.type], np.dtype(column.dtype), frozenset(_PLAIN.get(column.type, ())))
+            for column in columns
+        ]
+
+    def from_plain(self, tensors: list[dict[str, Any]]) -> Columns | None:
+        """All columns in the signature's order and types, without nesting or missing values; None: it isn't so."""
+        if len(tensors) != len(self._plain):
+            return None
+        values: dict[str, Array] = {}
+        try:
+            rows = len(tensors[0]["data"])
+            shapes = ([rows], [rows, 1])
+            for (name, datatype, dtype, allowed), tensor in zip(self._plain, tensors, strict=True):
+                data = tensor["data"]
+                if tensor["name"] != name or tensor["datatype"] != datatype or tensor["shape"] not in shapes:
+                    return None
+                if type(data) is not list or len(data) != rows or not allowed.issuperset(map(type, data)):
+                    return None
+                if "binary_data_size" in tensor.get("parameters", ()):
+                    return None
+                values[name] = np.array(data, dtype=dtype)
+        except (KeyError, TypeError, AttributeError, OverflowError):
+            return None
+        return Columns(rows, values) if rows else None
 
     def from_tensors(self, tensors: Sequence[InputTensor]) -> Columns:
         """The inputs of a V2 request, one tensor per column.

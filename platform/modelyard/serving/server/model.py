@@ -19,6 +19,7 @@ from modelyard.serving.server.loading.proof import Proof, prove
 from modelyard.serving.server.loading.ways import pyfunc
 from modelyard.serving.server.outputs import DEFAULT_NAME
 from modelyard.serving.server.predictors import (
+    ColumnsPredictor,
     FramePredictor,
     MatrixPredictor,
     Predictor,
@@ -97,6 +98,8 @@ def load(settings: ModelSettings, server: ServerSettings) -> Loaded:
 def _way(files: ModelFiles, model: Native, proof: Proof) -> tuple[Predictor, AnyInputs]:
     if proof.way == "matrix":
         return MatrixPredictor(model), MatrixInputs(files.signature.columns)
+    if proof.way == "columns":
+        return ColumnsPredictor(model), FrameInputs(files.signature.columns)
     if proof.way == "frame":
         return FramePredictor(model), FrameInputs(files.signature.columns)
     if proof.way == "tensors":

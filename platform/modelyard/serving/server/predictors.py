@@ -10,7 +10,7 @@ from modelyard.serving.server.loading.native import Native
 from modelyard.serving.server.outputs import Output, output
 from modelyard.serving.server.tensors import Array
 
-Path = Literal["matrix", "frame", "tensors", "pyfunc"]
+Path = Literal["matrix", "columns", "frame", "tensors", "pyfunc"]
 
 
 class Predictor(Protocol):
@@ -53,7 +53,29 @@ class MatrixPredictor:
         return data[start:end]
 
 
-class FramePredictor:
+class ColumnsPredictor:
+    """Columns as they are."""
+
+    path: Path = "columns"
+
+    def __init__(self, native: Native) -> None:
+        assert native.columns
+        self._ask = native.columns
+
+    def __call__(self, data: Columns, params: dict[str, Any]) -> Output:
+        return self._ask(data)
+
+    def kind(self, data: Columns) -> Hashable:
+        return data.kind
+
+    def join(self, many: Sequence[Columns]) -> Columns:
+        return joined(many)
+
+    def part(self, data: Columns, start: int, end: int) -> Columns:
+        return data.part(start, end)
+
+
+class FramePredictor(ColumnsPredictor):
     """A DataFrame of the signature's columns."""
 
     path: Path = "frame"
@@ -64,15 +86,6 @@ class FramePredictor:
 
     def __call__(self, data: Columns, params: dict[str, Any]) -> Output:
         return self._ask(frame(data))
-
-    def kind(self, data: Columns) -> Hashable:
-        return data.kind
-
-    def join(self, many: Sequence[Columns]) -> Columns:
-        return joined(many)
-
-    def part(self, data: Columns, start: int, end: int) -> Columns:
-        return data.part(start, end)
 
 
 class TensorPredictor:

@@ -46,7 +46,7 @@ def loaded(saved, tmp_path_factory):
     ("name", "way"),
     [
         ("sklearn_numbers", "matrix"),
-        ("sklearn_words", "frame"),
+        ("sklearn_words", "columns"),
         ("sklearn_tensor", "tensors"),
         ("xgboost_classifier", "matrix"),
         ("xgboost_booster", "matrix"),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from modelyard.serving.server.columns import Columns
 from modelyard.serving.server.errors import ModelRefused
 from modelyard.serving.server.loading.files import ModelFiles
 from modelyard.serving.server.outputs import Output
@@ -18,6 +19,7 @@ class Native:
         format: How its file is written.
         unpickled: Whether loading it could run code of its own.
         matrix: From a 2-D array, one column per input.
+        columns: From columns, without making a DataFrame of them.
         frame: From a DataFrame.
         tensors: From an array, or a dict of arrays by input name.
         wrapped: Makes the object that MLflow's pyfunc would call, around this same model.
@@ -26,6 +28,7 @@ class Native:
     format: str
     unpickled: bool
     matrix: Callable[[Array], Output] | None = None
+    columns: Callable[[Columns], Output] | None = None
     frame: Callable[[Any], Output] | None = None
     tensors: Callable[[Any], Output] | None = None
     wrapped: Callable[[], Any] | None = None

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.registry.trusted_types import REVIEWED
+from modelyard.serving.server.columns import Columns
 from modelyard.serving.server.errors import ModelRefused, listed
+from modelyard.serving.server.loading.column_transformer import without_frame
 from modelyard.serving.server.loading.files import ModelFiles
 from modelyard.serving.server.loading.native import Native
 from modelyard.serving.server.loading.pickles import described, refuse_unless_allowed
-from modelyard.serving.server.outputs import output
+from modelyard.serving.server.outputs import Output, output
 
 
 def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
@@ -28,20 +30,33 @@ def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
     format = str(files.conf.get("serialization_format") or "cloudpickle")
     model = load_object(files, path, format, allow_pickle=allow_pickle)
     names = [str(one.name) for one in files.signature.outputs if one.name]
-    ask = getattr(model, str(files.pyfunc.get("predict_fn") or "predict"), None)
-    if ask is None:
-        raise ModelRefused(f"{files.folder}: the model has no {files.pyfunc.get('predict_fn')}")
-    predict = _quiet(ask)
+    method = str(files.pyfunc.get("predict_fn") or "predict")
+    predict = getattr(model, method, None)
+    if predict is None:
+        raise ModelRefused(f"{files.folder}: the model has no {method}")
+    warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    by_columns = without_frame(model, files.signature.columns, method)
 
     def wrapped() -> Any:
         from mlflow.sklearn import _SklearnModelWrapper
 
         return _SklearnModelWrapper(model)
 
-    def answer(data: Any) -> Any:
+    def answer(data: Any) -> Output:
         return output(predict(data), names)
 
-    return Native(format, format != "skops", matrix=answer, frame=answer, tensors=answer, wrapped=wrapped)
+    def answer_columns(data: Columns) -> Output:
+        return output(by_columns(data), names)
+
+    return Native(
+        format,
+        format != "skops",
+        matrix=answer,
+        columns=answer_columns if by_columns else None,
+        frame=answer,
+        tensors=answer,
+        wrapped=wrapped,
+    )
 
 
 def load_object(files: ModelFiles, path: Path, format: str, *, allow_pickle: bool) -> Any:
@@ -120,11 +135,3 @@ def _pandas_later() -> Iterator[None]:
         yield
     finally:
         del sys.modules["pandas"]
-
-
-def _quiet(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def predict(data: Any) -> Any:
-        return ask(data)
-
-    warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    return predict

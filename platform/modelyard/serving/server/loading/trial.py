@@ -18,6 +18,7 @@ from modelyard.serving.server.loading.samples import EXAMPLE
 from modelyard.serving.server.loading.ways import pyfunc
 from modelyard.serving.server.outputs import Output, joined
 from modelyard.serving.server.predictors import (
+    ColumnsPredictor,
     FramePredictor,
     MatrixPredictor,
     Predictor,
@@ -36,6 +37,8 @@ def candidates(files: ModelFiles, model: Native) -> Iterator[Predictor]:
     numbers = bool(columns) and all(column.required and np.dtype(column.dtype).kind in "if" for column in columns)
     if numbers and model.matrix:
         yield MatrixPredictor(model)
+    if columns and model.columns:
+        yield ColumnsPredictor(model)
     if columns and model.frame:
         yield FramePredictor(model)
     if signature.tensors and model.tensors:
