@@ -167,7 +167,8 @@ class Batcher:
         if self._is_short(rows):
             began = time.perf_counter()
             answers = self._answers(pieces)
-            self._done(batch, answers, time.perf_counter() - began)
+            took = time.perf_counter() - began
+            self._done(batch, answers, took, took)
             return
         self._current = batch
         batch.timer = self._loop.call_later(self._limits.predict_seconds, self._give_up, batch)
@@ -208,12 +209,12 @@ class Batcher:
 
     def _work(self, inbox: "queue.SimpleQueue[_Batch | None]") -> None:
         while (batch := inbox.get()) is not None:
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.thread_time()
             answers = self._answers(batch.pieces)
-            took = time.perf_counter() - began
+            took, busy = time.perf_counter() - began, time.thread_time() - busy
             if batch.over:
                 return  # given up long ago: another thread has taken over
-            self._loop.call_soon_threadsafe(self._done, batch, answers, took)
+            self._loop.call_soon_threadsafe(self._done, batch, answers, took, busy)
 
     def _answers(self, pieces: list[tuple[_Job, int, int]]) -> list[Output | RequestError]:
         if len(pieces) == 1:
@@ -261,7 +262,16 @@ class Batcher:
         log.error("model %s failed", self.name, exc_info=error)
         return ModelFailed(f"model {self.name!r} failed with {type(error).__name__}: {text}")
 
-    def _done(self, batch: _Batch, answers: list[Output | RequestError], seconds: float) -> None:
+    def _done(self, batch: _Batch, answers: list[Output | RequestError], seconds: float, busy: float) -> None:
+        """Hand out a batch's answers.
+
+        Args:
+            batch: Which one.
+            answers: One for each of its pieces.
+            seconds: What it took.
+            busy: What it took of a processor: in the thread it also waits for its turn with the event loop, and would
+                look too long to be done on the spot, where it doesn't.
+        """
         if batch.over:
             return
         if batch.timer is not None:
@@ -279,7 +289,7 @@ class Batcher:
                 job.future.set_result(joined(job.parts))
             else:
                 job.parts.append(answer)
-        self._cost.learn(rows, seconds)
+        self._cost.learn(rows, busy)
         if self._clients and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._begin)

@@ -28,7 +28,7 @@ class FrameInputs:
     def from_plain(self, tensors: list[dict[str, Any]]) -> Decoded | None:
         """A shortcut for the plainest JSON requests; None: take the general way, which also says what is wrong."""
         found = self.columns.from_plain(tensors)
-        return found and Decoded(found, found.rows)
+        return None if found is None else Decoded(found, found.rows)
 
     def from_tensors(self, tensors: Sequence[InputTensor]) -> Decoded:
         """The inputs of a V2 request."""

@@ -84,7 +84,10 @@ def _is_plain(transformer: Any) -> bool:
     kind = _class(transformer)
     if not kind.startswith("sklearn.") or kind in (_FUNCTION, _COLUMN_TRANSFORMER) or _makes_frames(transformer):
         return False
-    inner = getattr(transformer, "steps", None) or getattr(transformer, "transformer_list", ())
+    inner: Sequence[tuple[str, Any]] = [
+        *getattr(transformer, "steps", ()),
+        *getattr(transformer, "transformer_list", ()),
+    ]
     return all(_is_plain(one) for _, one in inner)
 
 
@@ -141,7 +144,7 @@ def _as_in_frame(values: Array) -> Array:
 def _beside(parts: Sequence[Any], *, is_sparse: bool) -> Any:
     """The results of all transformers beside each other, sparse or not as it was when the model was fitted."""
     if is_sparse:
-        import scipy.sparse
+        import scipy.sparse  # type: ignore[import-untyped]
 
         return scipy.sparse.hstack(parts).tocsr()
     dense = [one.toarray() if hasattr(one, "toarray") else one for one in parts]

@@ -35,7 +35,7 @@ def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
     if predict is None:
         raise ModelRefused(f"{files.folder}: the model has no {method}")
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    by_columns = without_frame(model, files.signature.columns, method)
+    ask_columns = without_frame(model, files.signature.columns, method)
 
     def wrapped() -> Any:
         from mlflow.sklearn import _SklearnModelWrapper
@@ -45,14 +45,11 @@ def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
     def answer(data: Any) -> Output:
         return output(predict(data), names)
 
-    def answer_columns(data: Columns) -> Output:
-        return output(by_columns(data), names)
-
     return Native(
         format,
         format != "skops",
         matrix=answer,
-        columns=answer_columns if by_columns else None,
+        columns=(lambda data: output(ask_columns(data), names)) if ask_columns else None,
         frame=answer,
         tensors=answer,
         wrapped=wrapped,
