@@ -1,308 +1,196 @@
 """Measure the model server beside its peers: same machine, same models, same rows, answers compared first.
 
-`python bench/serving.py [--seconds 5] [--write]`; with --write the table goes into docs/performance.md.
+`python bench/serving.py [--seconds 5] [--write]`; with --write the table and the chart go into docs/.
 """
 
 import argparse
 import json
-import os
-import signal
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
-
-import httpx
-import numpy as np
-import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench import wrk
-from modelyard.processes.ports import any_free_port
-from tests.support.saved_models import save
+from bench import curves, wrk
+from bench.curves import predicted
+from bench.models import cancer, forest, split, v2, words
+from bench.servers import INFER, INVOCATIONS, mlflow_serve, mlserver, ours
+from bench.wrk import Load
 
 BEGIN, END = "<!-- serving:begin -->", "<!-- serving:end -->"
-NAME = "m"
-ENV = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 Row = tuple[str, str, str, str]
 
 
-def cancer(path: Path) -> tuple[Path, pd.DataFrame]:
-    """30 numbers: StandardScaler and LogisticRegression."""
-    from sklearn.datasets import load_breast_cancer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def beside(
+    servers: Mapping[str, tuple[str, bytes]], *, connections: int = 8, seconds: float, rounds: int = 3
+) -> dict[str, Load]:
+    """What servers do that run beside each other and are asked in turn, so that none of them has the better minutes.
 
-    data = load_breast_cancer(as_frame=True)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(data.data, data.target)
-    return save("sklearn", model, path, data.data, model.predict(data.data)), data.data
-
-
-def words(path: Path) -> tuple[Path, pd.DataFrame]:
-    """14 numbers and 6 columns of words: a ColumnTransformer and LogisticRegression."""
-    from sklearn.compose import make_column_transformer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    random = np.random.default_rng(3)
-    numbers = {f"x{index}": random.normal(size=500) for index in range(14)}
-    texts = {f"w{index}": random.choice(["red", "green", "blue", "white"], 500) for index in range(6)}
-    frame = pd.DataFrame(numbers | texts)
-    label = ((frame["x0"] + (frame["w0"] == "red")) > 0).astype(int)
-    columns = make_column_transformer((OneHotEncoder(), list(texts)), (StandardScaler(), list(numbers)))
-    model = make_pipeline(columns, LogisticRegression()).fit(frame, label)
-    return save("sklearn", model, path, frame, model.predict(frame)), frame
+    Args:
+        servers: By name, an address and what is sent there.
+        connections: How many ask at the same time.
+        seconds: How long each is asked in all.
+        rounds: Into how many turns that is cut; of their figures, medians are taken.
+    """
+    seen: dict[str, list[Load]] = {name: [] for name in servers}
+    for url, body in servers.values():
+        wrk.run(url, body, connections=connections, seconds=1)
+    for _ in range(rounds):
+        for name, (url, body) in servers.items():
+            seen[name].append(wrk.run(url, body, connections=connections, seconds=seconds / rounds))
+    return {name: _middle(loads) for name, loads in seen.items()}
 
 
-def forest(path: Path) -> tuple[Path, pd.DataFrame]:
-    """A forest that takes milliseconds, so that whoever asks takes no part of the processors worth mentioning."""
-    from sklearn.datasets import load_breast_cancer
-    from sklearn.ensemble import RandomForestClassifier
-
-    data = load_breast_cancer(as_frame=True)
-    model = RandomForestClassifier(300, random_state=1).fit(data.data, data.target)
-    trusted = ["sklearn.tree._tree.Tree"]
-    return save("sklearn", model, path, data.data, model.predict(data.data), skops_trusted_types=trusted), data.data
+def _middle(loads: Sequence[Load]) -> Load:
+    return Load(*(statistics.median(figures) for figures in zip(*map(astuple, loads), strict=True)))
 
 
-def v2(frame: pd.DataFrame) -> bytes:
-    """A V2 request, one tensor per column."""
-    tensors = [
-        {
-            "name": name,
-            "shape": [len(frame), 1],
-            "datatype": "FP64" if frame[name].dtype.kind == "f" else "BYTES",
-            "data": frame[name].tolist(),
-            **({} if frame[name].dtype.kind == "f" else {"parameters": {"content_type": "str"}}),
-        }
-        for name in frame.columns
-    ]
-    return json.dumps({"parameters": {"content_type": "pd"}, "inputs": tensors}).encode()
+class Table:
+    """Figures with their targets.
 
+    Args:
+        say: Told about each line.
+    """
 
-def split(frame: pd.DataFrame) -> bytes:
-    """An `/invocations` request."""
-    return json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.rows: list[Row] = []
+        self._say = say
 
-
-@contextmanager
-def process(command: list[str], ready: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, once it answers."""
-    with tempfile.TemporaryDirectory() as place:
-        started = subprocess.Popen(
-            command,
-            env={**os.environ, **ENV, **(env or {}), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=place,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + 120
-            while not _answers(ready):
-                assert started.poll() is None, f"{command} ended with {started.returncode}"
-                assert time.monotonic() < deadline, f"{command} did not get ready"
-                time.sleep(0.02)
-            yield started
-        finally:
-            os.killpg(started.pid, signal.SIGKILL)
-            started.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def ours(folder: Path, proofs: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    port = any_free_port(frozenset())
-    command = [sys.executable, "-m", "modelyard.serving.server", "--model", f"{NAME}={folder}", "--port", str(port)]
-    ready = f"http://127.0.0.1:{port}/v2/health/ready"
-    with process([*command, "--proofs", str(proofs), *options], ready) as started:
-        yield f"http://127.0.0.1:{port}", started
-
-
-@contextmanager
-def mlflow_serve(folder: Path) -> Iterator[str]:
-    port = any_free_port(frozenset())
-    command = [
-        str(Path(sys.executable).parent / "mlflow"),
-        "models",
-        "serve",
-        "-m",
-        str(folder),
-        "--env-manager",
-        "local",
-    ]
-    with process([*command, "--workers", "1", "-p", str(port)], f"http://127.0.0.1:{port}/ping"):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def mlserver(folder: Path) -> Iterator[str]:
-    port = any_free_port(frozenset())
-    env = {
-        "MLSERVER_HOST": "127.0.0.1",
-        "MLSERVER_HTTP_PORT": str(port),
-        "MLSERVER_METRICS_PORT": str(any_free_port(frozenset({port}))),
-        "MLSERVER_GRPC_PORT": "0",
-        "MLSERVER_PARALLEL_WORKERS": "0",
-        "MLSERVER_DEBUG": "false",
-        "MLSERVER_MODEL_NAME": NAME,
-        "MLSERVER_MODEL_URI": str(folder),
-        "MLSERVER_MODEL_IMPLEMENTATION": "mlserver_mlflow.MLflowRuntime",
-    }
-    command = [sys.executable, "-m", "mlserver.cli.main", "start", "."]
-    with process(command, f"http://127.0.0.1:{port}/v2/models/{NAME}/ready", env):
-        yield f"http://127.0.0.1:{port}"
-
-
-def predicted(url: str, body: bytes) -> list[float]:
-    """The first output of one request, as a flat list."""
-    answer = httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=60)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
-    values = found["predictions"] if "predictions" in found else found["outputs"][0]["data"]
-    return [float(value) for value in np.ravel(values)]
-
-
-def measure(seconds: float, say: Callable[[str], None]) -> list[Row]:
-    """Every line of the table: what, figure, target, met."""
-    rows: list[Row] = []
-
-    def add(what: str, figure: float, unit: str, target: float, *, most: bool = False) -> None:
+    def add(self, what: str, figure: float, unit: str, target: float, *, most: bool = False) -> None:
+        """A line; `most`: the target is what it may be at most."""
         met = figure <= target if most else figure >= target
-        rows.append(
-            (what, f"{figure:,.3g} {unit}", f"{'≤' if most else '≥'} {target:g} {unit}", "yes" if met else "**no**")
-        )
-        say(" | ".join(rows[-1]))
+        bound = "≤" if most else "≥"
+        self.rows.append((what, f"{figure:,.3g} {unit}", f"{bound} {target:g} {unit}", "yes" if met else "**no**"))
+        self._say(" | ".join(self.rows[-1]))
 
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        (numbers, frame), (texts, sentences), (trees, _) = (
-            make(place / make.__name__) for make in (cancer, words, forest)
-        )
-        one, hundred, sentence = frame.iloc[:1], frame.iloc[:100], sentences.iloc[:1]
-        infer, invocations = f"/v2/models/{NAME}/infer", "/invocations"
-        with mlflow_serve(numbers) as url:
-            answers = predicted(url + invocations, split(hundred))
-            mlflow = wrk.run(url + invocations, split(one), connections=8, seconds=seconds)
-        say(f"mlflow models serve: {mlflow}")
-        with mlserver(numbers) as url:
-            assert predicted(url + infer, v2(hundred)) == answers
-            peer = wrk.run(url + infer, v2(one), connections=8, seconds=seconds)
-            peer_hundred = wrk.run(url + infer, v2(hundred), connections=8, seconds=seconds)
-        with mlserver(texts) as url:
-            peer_answers = predicted(url + infer, v2(sentences.iloc[:100]))
-            peer_words = wrk.run(url + infer, v2(sentence), connections=8, seconds=seconds)
-        say(f"MLServer V2: {peer}, 100 rows: {peer_hundred}, words: {peer_words}")
-        recorded = json.dumps({"store": {"destination": f"{place}/store"}, "spool": f"{place}/spool", "sample": 0.01})
-        with ours(numbers, place / "proofs"):
-            pass  # finds out how the model may be asked, once
-        began = time.monotonic()
-        with ours(numbers, place / "proofs", "--payload-log", recorded) as (url, started):
-            ready = time.monotonic() - began
-            memory = sum(
-                int(line.split()[1]) * 1024 / 1e6
-                for line in Path(f"/proc/{started.pid}/smaps_rollup").read_text().splitlines()
-                if line.startswith("Pss:")
-            )
-            assert predicted(url + infer, v2(hundred)) == answers
-            assert predicted(url + invocations, split(hundred)) == answers
-            wrk.run(url + infer, v2(one), connections=8, seconds=1)
-            fast = wrk.run(url + infer, v2(one), connections=8, seconds=seconds)
-            alone = wrk.run(url + infer, v2(one), connections=1, seconds=seconds)
-            half = wrk.run(
-                url + infer,
-                v2(one),
-                connections=32,
+    def add_times(self, what: str, ours: Load, peer: Load, target: float) -> None:
+        """How many times a peer's requests per second."""
+        self.add(what, ours.requests_per_second / peer.requests_per_second, "×", target)
+
+    def __str__(self) -> str:
+        lines = [("what", "measured", "target", "met"), ("---",) * 4, *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def numbers(table: Table, place: Path, seconds: float) -> None:
+    """One row of 30 numbers, and a hundred; the server alone, and beside its peers."""
+    model, frame = cancer(place / "numbers")
+    one, hundred = v2(frame.iloc[:1]), v2(frame.iloc[:100])
+    recorded = json.dumps({"store": {"destination": f"{place}/store"}, "spool": f"{place}/spool", "sample": 0.01})
+    with ours(model, place / "proofs"):
+        pass  # finds out how the model may be asked, once
+    began = time.monotonic()
+    with ours(model, place / "proofs", "--payload-log", recorded) as (url, started):
+        table.add("from start to ready, the model tried before", time.monotonic() - began, "s", 3, most=True)
+        memory = proportional_mb(started.pid)
+        table.add("memory of an idle process with one scikit-learn model (proportional)", memory, "MB", 150, most=True)
+        with mlflow_serve(model) as mlflow, mlserver(model) as peer:
+            answers = predicted(mlflow + INVOCATIONS, split(frame.iloc[:100]))
+            assert predicted(url + INVOCATIONS, split(frame.iloc[:100])) == answers
+            assert predicted(url + INFER, hundred) == predicted(peer + INFER, hundred) == answers
+            found = beside(
+                {
+                    "ours": (url + INFER, one),
+                    "mlflow": (mlflow + INVOCATIONS, split(frame.iloc[:1])),
+                    "MLServer": (peer + INFER, one),
+                },
                 seconds=seconds,
-                pause_ms=round(32e3 / (fast.requests_per_second / 2)),
             )
-            ours_hundred = wrk.run(url + infer, v2(hundred), connections=8, seconds=seconds)
-        say(f"ours: {fast}, one client: {alone}, paced: {half}, 100 rows: {ours_hundred}")
-        with ours(numbers, place / "proofs", "--payload-log", recorded.replace("0.01", "1.0")) as (url, _):
-            wrk.run(url + infer, v2(one), connections=8, seconds=1)
-            everything = wrk.run(url + infer, v2(one), connections=8, seconds=seconds)
-        with ours(numbers, place / "proofs") as (url, _):
-            wrk.run(url + infer, v2(one), connections=8, seconds=1)
-            nothing = wrk.run(url + infer, v2(one), connections=8, seconds=seconds)
-        with ours(texts, place / "proofs") as (url, _):
-            assert predicted(url + infer, v2(sentences.iloc[:100])) == peer_answers
-            wrk.run(url + infer, v2(sentence), connections=8, seconds=1)
-            ours_words = wrk.run(url + infer, v2(sentence), connections=8, seconds=seconds)
-        rates = []
-        for workers in ("1", "2"):
-            with ours(trees, place / "proofs", "--workers", workers) as (url, _):
-                time.sleep(3)  # both workers are to be ready, and one that answers doesn't say so
-                rates.append(wrk.run(url + infer, v2(one), connections=32, seconds=seconds).requests_per_second)
-    add(
-        f"{fast.requests_per_second:,.0f} req/s at 8 clients, against `mlflow models serve` "
-        f"({mlflow.requests_per_second:.0f})",
-        fast.requests_per_second / mlflow.requests_per_second,
-        "×",
-        50,
-    )
-    add(
-        f"… against MLServer V2 ({peer.requests_per_second:.0f})",
-        fast.requests_per_second / peer.requests_per_second,
-        "×",
-        30,
-    )
-    add("p50 at one client", alone.p50, "ms", 1, most=True)
-    add(f"p99 at half of peak ({half.requests_per_second:,.0f} req/s)", half.p99, "ms", 5, most=True)
-    add(
-        f"100-row requests: {ours_hundred.requests_per_second * 100:,.0f} rows/s, against MLServer",
-        ours_hundred.requests_per_second / peer_hundred.requests_per_second,
-        "×",
-        10,
-    )
-    add(
-        f"20 columns, 6 of words: {ours_words.requests_per_second:,.0f} req/s, against MLServer "
-        f"({peer_words.requests_per_second:.0f})",
-        ours_words.requests_per_second / peer_words.requests_per_second,
-        "×",
-        8,
-    )
-    add("two workers against one (a forest of 300 trees, 32 clients)", rates[1] / rates[0], "×", 1.8)
-    add(
-        "what recording every request costs",
-        100 * (1 - everything.requests_per_second / nothing.requests_per_second),
-        "%",
-        10,
-        most=True,
-    )
-    add("from start to ready, the model tried before", ready, "s", 3, most=True)
-    add("memory of an idle process with one scikit-learn model (proportional)", memory, "MB", 150, most=True)
-    return rows
+            many = beside({"ours": (url + INFER, hundred), "MLServer": (peer + INFER, hundred)}, seconds=seconds)
+        alone = wrk.run(url + INFER, one, connections=1, seconds=seconds)
+        pause = round(32e3 / (found["ours"].requests_per_second / 2))
+        half = wrk.run(url + INFER, one, connections=32, seconds=seconds, pause_ms=pause)
+    rates = {name: load.requests_per_second for name, load in found.items()}
+    what = f"{rates['ours']:,.0f} req/s at 8 clients, against `mlflow models serve` ({rates['mlflow']:.0f})"
+    table.add_times(what, found["ours"], found["mlflow"], 50)
+    table.add_times(f"… against MLServer V2 ({rates['MLServer']:.0f})", found["ours"], found["MLServer"], 30)
+    table.add("p50 at one client", alone.p50, "ms", 1, most=True)
+    table.add(f"p99 at half of peak ({half.requests_per_second:,.0f} req/s)", half.p99, "ms", 5, most=True)
+    rows = many["ours"].requests_per_second * 100
+    table.add_times(f"100-row requests: {rows:,.0f} rows/s, against MLServer", many["ours"], many["MLServer"], 10)
+
+
+def texts(table: Table, place: Path, seconds: float) -> None:
+    """A frame with words."""
+    model, frame = words(place / "words")
+    one, hundred = v2(frame.iloc[:1]), v2(frame.iloc[:100])
+    with ours(model, place / "proofs") as (url, _), mlserver(model) as peer:
+        assert predicted(url + INFER, hundred) == predicted(peer + INFER, hundred)
+        found = beside({"ours": (url + INFER, one), "MLServer": (peer + INFER, one)}, seconds=seconds)
+    rates = {name: load.requests_per_second for name, load in found.items()}
+    what = f"20 columns, 6 of words: {rates['ours']:,.0f} req/s, against MLServer ({rates['MLServer']:.0f})"
+    table.add_times(what, found["ours"], found["MLServer"], 8)
+
+
+def recording(table: Table, place: Path, seconds: float) -> None:
+    """With every request in the payload log, and with none."""
+    model, frame = cancer(place / "recorded")
+    one = v2(frame.iloc[:1])
+    log = json.dumps({"store": {"destination": f"{place}/all"}, "spool": f"{place}/all-spool", "sample": 1.0})
+    with (
+        ours(model, place / "proofs") as (without, _),
+        ours(model, place / "proofs", "--payload-log", log) as (recorded, _),
+    ):
+        found = beside({"none": (without + INFER, one), "all": (recorded + INFER, one)}, seconds=2 * seconds, rounds=6)
+    cost = 100 * (1 - found["all"].requests_per_second / found["none"].requests_per_second)
+    table.add("what recording every request costs", cost, "%", 10, most=True)
+
+
+def two_workers(table: Table, place: Path, seconds: float) -> None:
+    """Two workers and one: requests of 100 rows to a forest, which take so long that who asks needs next to nothing.
+
+    Single rows would not show it: one worker puts those of all clients into one batch, and a batch of 32 rows takes
+    hardly longer than one of 16.
+    """
+    model, frame = forest(place / "forest")
+    hundred = v2(frame.iloc[:100])
+    with (
+        ours(model, place / "proofs") as (one, _),
+        ours(model, place / "proofs", "--workers", "2") as (two, _),
+    ):
+        time.sleep(3)  # both workers are to be ready, and one that answers doesn't say so
+        asked = {"one": (one + INFER, hundred), "two": (two + INFER, hundred)}
+        found = beside(asked, connections=32, seconds=2 * seconds)
+    what = "two workers against one (a forest of 300 trees, 100 rows, 32 clients)"
+    table.add_times(what, found["two"], found["one"], 1.8)
+
+
+def proportional_mb(pid: int) -> float:
+    """Memory of a process in MB, of what it shares with others its part."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("Pss:"))
 
 
 def main() -> None:
     """Measure and print; with --write into docs/performance.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each load")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    rows = measure(given.seconds, lambda text: print(text, file=sys.stderr, flush=True))
-    table = "\n".join(
-        ["| what | measured | target | met |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    )
-    print(table)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    table = Table(say)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        for part in (numbers, texts, recording, two_workers):
+            part(table, place, given.seconds)
+        model, frame = cancer(place / "curves")
+        found = curves.measure(model, frame, place / "proofs", given.seconds / 2, say)
+    text = f"{table}\n\n{curves.table(found)}"
+    print(text)
     if given.write:
+        curves.draw(found, ROOT / "docs" / "images" / "model-servers.svg")
         page = ROOT / "docs" / "performance.md"
-        text = page.read_text()
-        head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-        page.write_text(f"{head}\n{table}\n{tail}")
+        whole = page.read_text()
+        head, tail = whole[: whole.index(BEGIN) + len(BEGIN)], whole[whole.index(END) :]
+        page.write_text(f"{head}\n{text}\n{tail}")
 
 
 if __name__ == "__main__":

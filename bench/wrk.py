@@ -1,5 +1,6 @@
 """The load generator wrk, from Debian's package, unpacked into the cache of tools/ and never installed."""
 
+import math
 import os
 import re
 import shutil
@@ -50,7 +51,7 @@ def run(url: str, body: bytes, *, connections: int, seconds: float, pause_ms: in
         url: What to POST to.
         body: JSON.
         connections: How many ask at the same time.
-        seconds: For how long.
+        seconds: For how long; wrk knows whole ones only.
         pause_ms: How long each connection waits between an answer and its next request.
 
     Raises:
@@ -66,7 +67,18 @@ def run(url: str, body: bytes, *, connections: int, seconds: float, pause_ms: in
             f'wrk.body = io.open("{place}/body"):read("*a")\n{wait}'
         )
         done = subprocess.run(
-            [command, "-t1", f"-c{connections}", f"-d{seconds:g}", "--timeout", "20", "--latency", "-s", script, url],
+            [
+                command,
+                "-t1",
+                f"-c{connections}",
+                f"-d{math.ceil(seconds)}",
+                "--timeout",
+                "20",
+                "--latency",
+                "-s",
+                script,
+                url,
+            ],
             env={**os.environ, **env},
             capture_output=True,
             text=True,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 REFUSED, STUCK, TOO_LARGE = 3, 70, 71
 """Exit codes: a model can't be served; predictions never came back; more memory than allowed."""
 _LOOK_SECONDS = 2.0
+_HUNG_SECONDS = 5.0  # on top of what a prediction may take
 
 
 @dataclass
@@ -85,7 +87,11 @@ async def serve(settings: ServerSettings, sockets: Sockets, *, on_ready: Callabl
     if sockets.management is not None:
         servers.append((Server(Management(models, metrics, settings), settings.limits, 1.0), [sockets.management]))
     running = [asyncio.create_task(server.serve(sockets=listening)) for server, listening in servers]
-    watching = [asyncio.create_task(main.guard()), asyncio.create_task(_watch_memory(settings, end))]
+    watching = [
+        asyncio.create_task(main.guard()),
+        asyncio.create_task(_watch_memory(settings, end)),
+        asyncio.create_task(end_if_hung(settings.limits.predict_seconds + _HUNG_SECONDS)),
+    ]
     grpc = await _start_grpc(settings, models, recording)
     loading = asyncio.create_task(_load(models, end, on_ready))
     await end.event.wait()
@@ -137,6 +143,23 @@ async def _watch_memory(settings: ServerSettings, end: _End) -> None:
         if (held := resident_bytes()) > limit:
             log.error("this process holds %d MiB, more than it may: it ends, to be started anew", held >> 20)
             end.now(TOO_LARGE)
+
+
+async def end_if_hung(seconds: float) -> None:
+    """End the process, with the place where it hangs in its log, when the event loop gets no turn for so long.
+
+    Predictions that have always been short are done on the event loop. If one of those hangs in compiled code, no
+    Python code runs any more, not even in other threads; faulthandler's thread is C and needs none.
+
+    Args:
+        seconds: More than anything may take.
+    """
+    try:
+        while True:
+            faulthandler.dump_traceback_later(seconds, exit=True)
+            await asyncio.sleep(min(_LOOK_SECONDS, seconds / 2))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _start_grpc(settings: ServerSettings, models: Repository, recording: Recorder | None) -> Any:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.registry.trusted_types import REVIEWED
-from modelyard.serving.server.columns import Columns
 from modelyard.serving.server.errors import ModelRefused, listed
 from modelyard.serving.server.loading.column_transformer import without_frame
 from modelyard.serving.server.loading.files import ModelFiles
