@@ -388,33 +388,3 @@ def test_a_changed_setting_of_the_agent_fails_no_request(platform, serving, bike
         succeeded(platform.run("up", "--stack", platform.stack))
     platform.change(serving_cluster=before)
     assert load.failures == []
-
-
-def test_what_a_model_was_asked_is_recorded_in_the_artifact_store(platform, serving, client):
-    before = platform.settings()["modelyard:serving_cluster"]
-    platform.change(serving_cluster=before | {"payload_log": {"sample": 1, "redact": ["temp"], "max_seconds": 1}})
-    succeeded(platform.run("up", "--stack", platform.stack))
-    body = {"dataframe_split": serving.features.head(2).to_dict(orient="split")}
-
-    def recorded():
-        client.post(f"/models/{serving.name}/invocations", json=body)
-        return any(f"payloads/model={serving.name}/version=" in key for key in keys(platform))
-
-    wait_until(recorded, seconds=90)
-    platform.change(serving_cluster=before)
-    succeeded(platform.run("up", "--stack", platform.stack))
-
-
-def keys(platform):
-    """Everything in the bucket."""
-    import boto3
-
-    store = platform.descriptor.artifact_store
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=store.endpoint_url,
-        region_name=store.region,
-        aws_access_key_id=store.access_key_file.read_text().strip(),
-        aws_secret_access_key=store.secret_key_file.read_text().strip(),
-    )
-    return [one["Key"] for one in s3.list_objects_v2(Bucket=store.bucket).get("Contents", [])]

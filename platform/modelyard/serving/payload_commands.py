@@ -43,18 +43,22 @@ def payloads_command(
     *,
     version: Annotated[str | None, typer.Option(help="Only of this version.")] = None,
     last: Annotated[int, typer.Option("--last", "-n", min=1, max=10_000, help="How many rows at most.")] = 20,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="Only predictions that `feedback` has stored a label for, with that.")
+    ] = False,
     store: StoreUrl = None,
     stack: Stack = None,
     as_json: Json = False,
 ) -> None:
     """Show the newest recorded requests of a model, and what it answered."""
+    from modelyard.serving.payloads.labelled import newest_labelled
     from modelyard.serving.payloads.records import newest
 
-    records = newest(_files(store, stack), model, version, last)
+    records = (newest_labelled if labelled else newest)(_files(store, stack), model, version, last)
     if as_json:
         print(json.dumps(records, default=_plain))
     else:
-        _print_records(records)
+        _print_records(records, "label" if labelled else "inputs")
 
 
 def feedback_command(
@@ -117,11 +121,11 @@ def _files(store: str | None, stack: str | None) -> "PayloadFiles":
     return PayloadFiles(address_at(store) if store else address_of(find(stack)))
 
 
-def _print_records(records: list[dict[str, Any]]) -> None:
+def _print_records(records: list[dict[str, Any]], at_the_end: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("time (UTC)", "version", "request", "row", "outputs", "inputs")
+    table = Table("time (UTC)", "version", "request", "row", "outputs", at_the_end)
     for one in records:
         table.add_row(
             f"{one['time']:%Y-%m-%d %H:%M:%S.%f}"[:-3],
@@ -129,7 +133,7 @@ def _print_records(records: list[dict[str, Any]]) -> None:
             one["request_id"],
             str(one["row"]),
             _cell(one, "output."),
-            _cell(one, "input."),
+            _short(one["label"]) if at_the_end == "label" else _cell(one, "input."),
         )
     Console(highlight=False).print(table, markup=False)
 

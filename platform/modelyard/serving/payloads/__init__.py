@@ -9,7 +9,7 @@ What can be lost: a killed server loses what came in the last `GATHER_SECONDS` a
 nothing; a machine without power loses what its kernel hadn't written to disk yet.
 
 The server imports this package and gets NumPy and orjson with it, nothing heavier. Reading what was recorded:
-`records`; labels that come later: `feedback`.
+`records`; labels that come later: `feedback`, and what has one: `labelled`.
 """
 
 from modelyard.serving.payloads.batches import Columns, Matrix, PayloadBatch

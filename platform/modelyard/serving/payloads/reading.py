@@ -12,7 +12,10 @@ from modelyard.serving.payloads.layout import PAYLOADS, decoded, model_folder, p
 from modelyard.serving.payloads.settings import StoreAddress, destination
 from modelyard.serving.payloads.store import Store
 
-SWITCH_ON = "switch it on with `payload_log: {sample: 1.0}` in the settings of the stack's serving_cluster"
+SWITCH_ON = (
+    "switch it on with `payload_log: {sample: 1.0}` in the settings of the stack's serving_cluster; if it is on, "
+    "wait for its first file, about a minute"
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -6,12 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from modelyard.errors import ModelyardError, Unreachable
 from modelyard.processes.ports import any_free_port
-from modelyard.serving import payload_commands
 from modelyard.serving.payload_commands import moment
 from modelyard.serving.payloads import StoreAddress
 from modelyard.serving.payloads.labels import LabelColumns, read_labels
@@ -19,33 +15,6 @@ from modelyard.serving.payloads.reading import PayloadFiles
 from tests.support.payload_batches import a_batch, recorded, stored
 
 NOW = datetime(2026, 5, 17, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def run(settings, tmp_path):
-    """Runs a command against the store; JSON comes back parsed."""
-    app = typer.Typer()
-    payload_commands.register(app)
-
-    def run(*arguments, code=0):
-        store = str(tmp_path / "store")
-        done = CliRunner().invoke(app, [*arguments, "--store", store], catch_exceptions=False)
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout) if "--json" in arguments else done.stdout
-
-    return run
-
-
-@pytest.fixture
-def give(run, tmp_path):
-    """Hands labels over: lines of CSV without the header, the label last."""
-
-    def give(*lines, head="request_id,label", model="bike", code=0, more=()):
-        file = tmp_path / "labels.csv"
-        file.write_text("\n".join([head, *lines]) + "\n")
-        return run("feedback", model, "--labels", str(file), "--json", *more, code=code)
-
-    return give
 
 
 def labelled(settings):
