@@ -16,8 +16,9 @@ stop start: %:       ## pause it, and go on
 demo:                ## train a real model, deploy it and check its predictions
 	@.venv/bin/python examples/bike-demand/demo.py --stack "$(STACK)"
 
-test: tools          ## every test
-	@.venv/bin/python -m pytest $(TESTS)
+test: tools          ## every test, those of tests/unit side by side; TESTS=... only these
+	@$(if $(TESTS),,.venv/bin/python -m pytest --numprocesses 3 --dist loadfile tests/unit)
+	@.venv/bin/python -m pytest $(or $(TESTS),--ignore tests/unit)
 
 check: tools         ## lint, format, types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy platform/modelyard infra tools/*.py

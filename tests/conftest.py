@@ -12,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("modelyard", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("modelyard")
 
+# Else every run rewrites the asserts of every test file anew.
+sys.dont_write_bytecode = False
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

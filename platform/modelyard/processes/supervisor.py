@@ -296,6 +296,7 @@ class Supervisor:
     def _wait_until_ready(self, spec: ProcessSpec, logged: int) -> None:
         since = time.monotonic()
         while not is_ready(spec.ready):
+            self.daemon.info(spec.name)  # being asked wakes supervisord, which else looks after its dead once a second
             self._raise_if_hopeless(spec, since=since, logged=logged)
             time.sleep(POLL_SECONDS)
 

@@ -14,6 +14,7 @@ from modelyard.processes.files import write_private
 from modelyard.serving.pools import DesiredPool, ObservedPool, Pool
 from modelyard.serving.world import NewReplica
 
+_LOOK_SECONDS = 0.1  # how long the agent waits, when it ends, for its HTTP server to see that
 STUCK_SECONDS = 120.0
 _POOL_LABELS = ("model", "pool", "version")
 
@@ -97,7 +98,7 @@ def serve(telemetry: Telemetry, port: int) -> ThreadingHTTPServer:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), name="http", daemon=True).start()
     return server
 
 

@@ -1,6 +1,5 @@
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,9 +17,28 @@ SERVER = (
 )
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    folder = tmp_path_factory.mktemp("shared") / "p"
+    yield Supervisor(folder)
+    sweep(folder)
+
+
 @pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    folder = tmp_path / "p"
+def supervisor(shared: Supervisor) -> Iterator[Supervisor]:
+    """One that runs already, with nothing to look after; a test may do everything but hurt the daemon itself."""
+    yield shared
+    for spec in shared.specs():
+        shared.remove(spec.name)
+    for left in [*(shared.folder / "secrets").glob("*"), *shared.logs.glob("*.log")]:
+        if left.name != "supervisor.log":
+            left.unlink()
+
+
+@pytest.fixture
+def own_supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    """One whose daemon a test may stop, kill and damage."""
+    folder = tmp_path_factory.mktemp("own") / "p"  # a test's own folder is too deep for a socket
     yield Supervisor(folder)
     sweep(folder)
 

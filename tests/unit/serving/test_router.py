@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from http.client import HTTPConnection
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from modelyard.serving.routes import ModelRoute
 from tests.unit.serving.conftest import Upstream
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(router_settings):
     with httpx.Client(base_url=f"http://127.0.0.1:{router_settings.port}", trust_env=False) as client:
         yield client
@@ -112,9 +113,9 @@ def test_a_version_is_reached_only_while_it_is_served(two_models, client):
         "/docs",
     ],
 )
-def test_nothing_else_of_a_model_server_is_exposed(two_models, router_settings, path):
+def test_nothing_else_of_a_model_server_is_exposed(two_models, router_settings, client, path):
     raw = httpx.URL(f"http://127.0.0.1:{router_settings.port}").copy_with(raw_path=path.encode())
-    answer = httpx.Client(trust_env=False).post(raw, json={})
+    answer = client.post(raw, json={})
     assert answer.status_code in (400, 404)
 
 
@@ -148,8 +149,13 @@ def test_a_replica_that_is_gone_costs_no_request_while_another_answers(router, u
     statuses = []
 
     def ask():
-        with httpx.Client(base_url=f"http://127.0.0.1:{router_settings.port}", trust_env=False) as client:
-            statuses.extend(client.post("/v2/models/bike/infer", json={}).status_code for _ in range(20))
+        connection = HTTPConnection("127.0.0.1", router_settings.port)
+        for _ in range(20):
+            connection.request("POST", "/v2/models/bike/infer", b"{}")
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+        connection.close()
 
     for _ in range(3):  # every new port is one that Envoy has not put aside yet
         endpoints = (Endpoint(upstreams[0].port), Endpoint(free_ports(frozenset())[0]))

@@ -46,11 +46,15 @@ def calls(draw):
 
 
 def is_guessed(declared, given):
-    """Whether MLflow reads more into a value than it says: another day each time, a time zone, a rounded number."""
+    """Whether MLflow reads more into a value than it says: another day each time, the year 1, a rounded number."""
     for one in declared:
         value = given.get(one.name)
         for each in value if isinstance(value, list) else [value]:
-            if one.type == "datetime" and isinstance(each, str) and (each in ("now", "NaT", "") or each.endswith("Z")):
+            if (
+                one.type == "datetime"
+                and isinstance(each, str)
+                and (each in ("now", "NaT", "", "1") or each.endswith("Z"))
+            ):
                 return True
             if one.type in ("float", "double") and type(each) is int and abs(each) < 10**300 and float(each) != each:
                 return True
