@@ -57,7 +57,8 @@ def main() -> int:
 def predictions(url: str, name: str, features) -> np.ndarray:
     """Ask the serving cluster for all rows at once."""
     body = {"dataframe_split": features.to_dict(orient="split", index=False)}
-    answer = httpx.post(f"{url}/models/{name}/invocations", json=body, timeout=60, trust_env=False)
+    key = {"x-api-key": os.environ["MODELYARD_SERVING_KEY"]} if "MODELYARD_SERVING_KEY" in os.environ else {}
+    answer = httpx.post(f"{url}/models/{name}/invocations", json=body, headers=key, timeout=60, trust_env=False)
     answer.raise_for_status()
     return np.asarray(answer.json()["predictions"], dtype=float)
 

@@ -99,11 +99,16 @@ class TrackingEndpoint(Reachable):
 
 @dataclass(frozen=True)
 class ServingEndpoint(Reachable):
-    """The router in front of the model servers, and the agent that keeps them deployed."""
+    """The router in front of the model servers, and the agent that keeps them deployed.
+
+    Attributes:
+        api_keys: By client; empty: the router asks for none.
+    """
 
     url: Output[str]
     admin_url: Output[str]
     agent_url: Output[str]
+    api_keys: Mapping[str, SecretReference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,8 @@ def _readable(model: type[BaseModel], problem: ErrorDetails, where: _Place, path
         return _unknown_key(steps, valid, where)
     if problem["type"] == "missing":
         return ModelyardError(f"{where(steps)} is missing", fix=_expected(owner, inside))
-    return ModelyardError(f"{where(steps)} is {problem['input']!r}: {problem['msg']}", fix=_expected(owner, inside))
+    said = problem["msg"].removeprefix("Value error, ")
+    return ModelyardError(f"{where(steps)} is {problem['input']!r}: {said}", fix=_expected(owner, inside))
 
 
 def _owner(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[type[BaseModel], tuple[str, ...]]:
@@ -182,20 +183,32 @@ def _owner(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[type[BaseModel
     """
     keys: list[str] = []
     for step in loc:
-        tagged = _members(model, keys[-1] if keys else "").get(step)
+        inside = keys[-1] if keys else ""
+        tagged = _members(model, inside).get(step)
         if tagged is not None:
             model = tagged
             continue
+        model = _nested(model, inside) or model
         keys.append(step)
     return model, tuple(keys)
 
 
+def _nested(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The model of a field that is one by itself, or may be left out."""
+    models = _models(model, key)
+    return models[0] if len(models) == 1 and "kind" not in models[0].model_fields else None
+
+
 def _members(model: type[BaseModel], key: str) -> dict[str, type[BaseModel]]:
     """The members of a field that is a union told apart by `kind`, by that kind."""
+    models = [one for one in _models(model, key) if "kind" in one.model_fields]
+    return {str(get_args(one.model_fields["kind"].annotation)[0]): one for one in models}
+
+
+def _models(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
     field = model.model_fields.get(key)
     options = get_args(field.annotation) if field else ()
-    models = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
-    return {str(get_args(option.model_fields["kind"].annotation)[0]): option for option in models}
+    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
 
 
 def _expected(model: type[BaseModel], keys: tuple[str, ...]) -> str:

@@ -114,7 +114,9 @@ def _description(contract: Reachable) -> dict[str, Any]:
             password = {"password_file": contract.password.path} if contract.password else {}
             return {"url": contract.url, "username": contract.username} | password
         case ServingEndpoint():
-            return {"url": contract.url, "admin_url": contract.admin_url, "agent_url": contract.agent_url}
+            keys = {"api_key_files": {client: key.path for client, key in contract.api_keys.items()}}
+            urls = {"url": contract.url, "admin_url": contract.admin_url, "agent_url": contract.agent_url}
+            return urls | (keys if contract.api_keys else {})
         case MonitoringEndpoint():
             return {
                 "prometheus_url": contract.prometheus_url,

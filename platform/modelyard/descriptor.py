@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard.errors import ModelyardError, Unreachable
 from modelyard.home import home, platform_folder
@@ -55,6 +55,7 @@ class ServingCluster(_Document):
     url: str
     admin_url: str
     agent_url: str
+    api_key_files: dict[str, Path] = Field(default_factory=dict)
 
 
 class Monitoring(_Document):

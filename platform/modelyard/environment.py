@@ -16,6 +16,8 @@ def variables(platform: Descriptor) -> dict[str, str | Path]:
             found["MLFLOW_TRACKING_PASSWORD"] = tracking.password_file
     if serving := platform.serving_cluster:
         found["MODELYARD_SERVING_URL"] = serving.url
+        if serving.api_key_files:
+            found["MODELYARD_SERVING_KEY"] = next(iter(serving.api_key_files.values()))
     if monitoring := platform.monitoring:
         found["PROMETHEUS_URL"] = monitoring.prometheus_url
         found["PUSHGATEWAY_URL"] = monitoring.pushgateway_url

@@ -210,3 +210,75 @@ def test_a_renamed_projects_defaults_give_way_to_what_the_stack_says(tmp_path):
     config = DATABASE | {"my-yard:protect": True, "modelyard:protect": False, "my-yard:minimum_free_mib": 7}
     general = StackSettings.read("test", config, tmp_path / "Pulumi.test.yaml", "my-yard").general
     assert (general.protect, general.minimum_free_mib) == (False, 7)
+
+
+SERVING = {
+    "modelyard:registry_database": {"kind": "process"},
+    "modelyard:artifact_store": {"kind": "process"},
+    "modelyard:tracking_server": {"kind": "process"},
+}
+
+
+def serving(tmp_path, **settings):
+    return SERVING | {"modelyard:serving_cluster": {"kind": "process", **settings}}
+
+
+def tls_in(tmp_path):
+    for name in ("a.crt", "a.key"):
+        (tmp_path / name).write_text("x")
+    return {"certificate_file": str(tmp_path / "a.crt"), "private_key_file": str(tmp_path / "a.key")}
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.0.0.7"])
+def test_models_are_not_opened_to_others_without_tls_and_keys(tmp_path, address):
+    said = refused(serving(tmp_path, address=address), tmp_path)
+    assert f"modelyard:serving_cluster.address is '{address}'" in said
+    assert "others than this machine would reach the models: add tls and api_keys or jwt" in said
+    assert "left out, it is '127.0.0.1'" in said
+    said = refused(serving(tmp_path, address=address, api_keys=["a"]), tmp_path)
+    assert "add tls" in said
+    assert "api_keys or jwt" not in said
+    said = refused(serving(tmp_path, address=address, tls=tls_in(tmp_path)), tmp_path)
+    assert "add api_keys or jwt" in said
+
+
+def test_with_tls_and_keys_models_may_be_opened_to_others(tmp_path):
+    config = serving(tmp_path, address="0.0.0.0", tls=tls_in(tmp_path), api_keys=["shop", "team-b"])
+    found = read(config, tmp_path).parts["serving_cluster"].settings
+    assert (found.address, found.api_keys) == ("0.0.0.0", ("shop", "team-b"))
+
+
+def test_on_loopback_everything_may_be_left_out(tmp_path):
+    found = read(serving(tmp_path), tmp_path).parts["serving_cluster"].settings
+    assert (found.address, found.tls, found.api_keys, found.jwt) == ("127.0.0.1", None, (), None)
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
+    tls = tls_in(tmp_path) | {"private_key_file": "/nowhere/a.key"}
+    said = refused(serving(tmp_path, tls=tls), tmp_path)
+    assert "serving_cluster.tls.private_key_file is '/nowhere/a.key': it can't be read here: No such file" in said
+
+
+def test_a_misspelt_key_of_a_setting_inside_names_those_that_are_valid_there(tmp_path):
+    said = refused(serving(tmp_path, tls=tls_in(tmp_path) | {"certificate": "x"}), tmp_path)
+    assert "modelyard:serving_cluster.tls.certificate is not a setting" in said
+    assert "did you mean 'certificate_file'? valid here: certificate_file, private_key_file" in said
+
+
+def test_keys_and_tokens_together_are_refused(tmp_path):
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text("{}")
+    jwt = {"issuer": "https://i", "audiences": ["models"], "jwks_file": str(jwks)}
+    said = refused(serving(tmp_path, api_keys=["a"], jwt=jwt), tmp_path)
+    assert "choose one of them" in said
+
+
+@pytest.mark.parametrize("address", ["localhost", "1.2.3", "127.0.0.1:80"])
+def test_an_address_is_no_name(tmp_path, address):
+    said = refused(serving(tmp_path, address=address), tmp_path)
+    assert "modelyard:serving_cluster.address is" in said
+
+
+@pytest.mark.parametrize("client", ["", "A b", "../x", "-a"])
+def test_the_name_of_a_client_is_plain(tmp_path, client):
+    assert "modelyard:serving_cluster.api_keys.0 is" in refused(serving(tmp_path, api_keys=[client]), tmp_path)

@@ -1,13 +1,24 @@
-"""The router's clusters and endpoints as documents. A cluster is one model version: `MODEL/vVERSION`."""
+"""The router's clusters and endpoints as documents.
+
+A cluster is one model version, `MODEL/vVERSION`, and another one for gRPC, `MODEL/vVERSION/grpc`: Envoy speaks HTTP/1.1
+to one port of the replicas and HTTP/2 to the other.
+"""
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modelyard.serving.envoy import ENDPOINTS_FOLDER, Document, type_url, watched
+from modelyard.serving.documents import Document, discovery, type_url, watched
+from modelyard.serving.envoy import ENDPOINTS_FOLDER
 from modelyard.serving.settings import RouterSettings
+
+HTTP_2 = {
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": type_url("extensions.upstreams.http.v3.HttpProtocolOptions"),
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -16,6 +27,7 @@ class Endpoint:
 
     port: int
     draining: bool = False
+    grpc_port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,9 +42,17 @@ class VersionEndpoints:
     def cluster(self) -> str:
         return cluster_name(self.model, self.version)
 
+    @property
+    def grpc_cluster(self) -> str:
+        return grpc_cluster_name(self.model, self.version)
+
 
 def cluster_name(model: str, version: int) -> str:
     return f"{model}/v{version}"
+
+
+def grpc_cluster_name(model: str, version: int) -> str:
+    return f"{cluster_name(model, version)}/grpc"
 
 
 def slug(name: str) -> str:
@@ -45,36 +65,50 @@ def endpoints_file(model: str, version: int) -> str:
     return f"{ENDPOINTS_FOLDER}/{slug(model)}-v{version}.json"
 
 
+def grpc_endpoints_file(model: str, version: int) -> str:
+    return f"{ENDPOINTS_FOLDER}/{slug(model)}-v{version}-grpc.json"
+
+
 def endpoints(version: VersionEndpoints) -> Document:
     """The endpoint discovery document of one model version."""
-    return discovery(
-        "config.endpoint.v3.ClusterLoadAssignment",
-        [
-            {
-                "cluster_name": version.cluster,
-                "endpoints": [{"lb_endpoints": [_lb_endpoint(one) for one in version.endpoints]}],
-            }
-        ],
-    )
+    return _assignment(version.cluster, [(one.port, one.draining) for one in version.endpoints])
 
 
-def _lb_endpoint(endpoint: Endpoint) -> Document:
+def grpc_endpoints(version: VersionEndpoints) -> Document:
+    """The same of its replicas' gRPC ports."""
+    ports = [(one.grpc_port, one.draining) for one in version.endpoints if one.grpc_port is not None]
+    return _assignment(version.grpc_cluster, ports)
+
+
+def _assignment(cluster: str, ports: Sequence[tuple[int, bool]]) -> Document:
+    places = [_lb_endpoint(port, draining=draining) for port, draining in ports]
+    assignment = {"cluster_name": cluster, "endpoints": [{"lb_endpoints": places}]}
+    return discovery("config.endpoint.v3.ClusterLoadAssignment", [assignment])
+
+
+def _lb_endpoint(port: int, *, draining: bool) -> Document:
     return {
-        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": endpoint.port}}},
-        "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
+        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
+        "health_status": "DRAINING" if draining else "HEALTHY",
     }
 
 
 def clusters(versions: Iterable[VersionEndpoints], settings: RouterSettings) -> Document:
     """The cluster discovery document."""
-    return discovery("config.cluster.v3.Cluster", [_cluster(version, settings) for version in versions])
+    found = []
+    for version in versions:
+        found.append(_cluster(version.cluster, endpoints_file(version.model, version.version), settings))
+        if settings.grpc:
+            file = grpc_endpoints_file(version.model, version.version)
+            found.append(_cluster(version.grpc_cluster, file, settings) | {"typed_extension_protocol_options": HTTP_2})
+    return discovery("config.cluster.v3.Cluster", found)
 
 
-def _cluster(version: VersionEndpoints, settings: RouterSettings) -> Document:
+def _cluster(name: str, file: str, settings: RouterSettings) -> Document:
     return {
-        "name": version.cluster,
+        "name": name,
         "type": "EDS",
-        "eds_cluster_config": {"eds_config": watched(settings, endpoints_file(version.model, version.version))},
+        "eds_cluster_config": {"eds_config": watched(settings, file)},
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
@@ -103,9 +137,3 @@ def _cluster(version: VersionEndpoints, settings: RouterSettings) -> Document:
             "max_ejection_percent": 50,
         },
     }
-
-
-def discovery(kind: str, resources: list[Document]) -> Document:
-    """What Envoy reads from one file; its version is a digest of its content."""
-    version = hashlib.sha256(json.dumps(resources).encode()).hexdigest()[:16]
-    return {"version_info": version, "resources": [{"@type": type_url(kind)} | resource for resource in resources]}

@@ -4,11 +4,10 @@ Everything that changes while it runs (routes, clusters, endpoints) is in files 
 makes their content. Start Envoy as `envoy -c FILE --disable-hot-restart --concurrency N` once the agent is ready.
 """
 
-from typing import Any
-
+from modelyard.serving import access
+from modelyard.serving.documents import Document, type_url, watched
+from modelyard.serving.local_replies import local_replies
 from modelyard.serving.settings import RouterSettings
-
-type_url = "type.googleapis.com/envoy.{}".format
 
 NODE = {"id": "modelyard-router", "cluster": "modelyard"}
 ROUTES_FILE = "routes.json"
@@ -18,8 +17,6 @@ ROUTE_CONFIG = "models"
 MODEL_HEADER = "x-modelyard-model"
 VERSION_HEADER = "x-modelyard-version"
 MEBIBYTE = 1024 * 1024
-
-Document = dict[str, Any]
 
 
 def bootstrap(settings: RouterSettings) -> Document:
@@ -36,11 +33,6 @@ def bootstrap(settings: RouterSettings) -> Document:
         "stats_config": _stats(),
         "overload_manager": _overload(settings),
     }
-
-
-def watched(settings: RouterSettings, file: str) -> Document:
-    """A configuration source: a file that is replaced by renaming."""
-    return {"path_config_source": {"path": str(settings.folder / file)}, "resource_api_version": "V3"}
 
 
 def duration(seconds: float) -> str:
@@ -65,6 +57,7 @@ def _listener(settings: RouterSettings) -> Document:
                     }
                 ]
             }
+            | access.transport(settings)
         ],
     }
 
@@ -76,6 +69,7 @@ def _http_connection_manager(settings: RouterSettings) -> Document:
         "stat_prefix": "predictions",
         "rds": {"route_config_name": ROUTE_CONFIG, "config_source": watched(settings, ROUTES_FILE)},
         "http_filters": [
+            *access.filters(settings),
             {
                 "name": "envoy.filters.http.buffer",
                 "typed_config": {
@@ -91,7 +85,7 @@ def _http_connection_manager(settings: RouterSettings) -> Document:
                 },
             },
         ],
-        "local_reply_config": _local_replies(settings),
+        "local_reply_config": local_replies(settings),
         "use_remote_address": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
@@ -114,43 +108,14 @@ def _http_connection_manager(settings: RouterSettings) -> Document:
     }
 
 
-def _local_replies(settings: RouterSettings) -> Document:
-    """Envoy's own answers, as JSON that says what to do."""
-    replies = (
-        (413, (), f"the request body is larger than {settings.max_request_mib} MiB: send fewer rows per request"),
-        (504, (), f"the model did not answer within {settings.request_timeout_seconds:g} s"),
-        (408, (), f"the request did not arrive within {settings.receive_timeout_seconds:g} s"),
-        (431, (), "the request's headers are too large"),
-        (503, ("UO",), "too many requests are waiting for this model: try again later"),
-        (503, ("UH",), "no replica of this model is ready: `modelyard models` says why; try again later"),
-        (503, ("UF", "UC", "URX", "LR", "UR"), "the model's replica went away: try again"),
-        (503, ("NC",), "this model is just being set up: try again"),
-    )
-    return {"mappers": [_local_reply(status, flags, hint) for status, flags, hint in replies]}
-
-
-def _local_reply(status: int, flags: tuple[str, ...], hint: str) -> Document:
-    has_status = {
-        "status_code_filter": {
-            "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": f"modelyard.reply.{status}"}}
-        }
-    }
-    has_flag = {"response_flag_filter": {"flags": list(flags)}}
-    return {
-        "filter": {"and_filter": {"filters": [has_status, has_flag]}} if flags else has_status,
-        "body_format_override": {
-            "json_format": {"error": hint, "status": "%RESPONSE_CODE%", "request_id": "%REQ(X-REQUEST-ID)%"}
-        },
-    }
-
-
 def _stats() -> Document:
-    """Label a cluster's figures with `model` and `version` (cluster names are MODEL/vVERSION), for PromQL."""
+    """Label the figures of a cluster, MODEL/vVERSION[/grpc], with `model`, `version` and `protocol`, for PromQL."""
     return {
         "use_all_default_tags": False,
         "stats_tags": [
-            {"tag_name": "model", "regex": r"^cluster\.((.+?)/)v\d+\."},
-            {"tag_name": "version", "regex": r"^cluster\..+?/(v(\d+)\.)"},
+            {"tag_name": "model", "regex": r"^cluster\.((.+?)/)v\d+[./]"},
+            {"tag_name": "version", "regex": r"^cluster\..+?/(v(\d+)[./])"},
+            {"tag_name": "protocol", "regex": r"^cluster\..+?/v\d+/((grpc)\.)"},
             {"tag_name": "envoy.response_code"},
             {"tag_name": "envoy.response_code_class"},
             {"tag_name": "envoy.http_conn_manager_prefix"},

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.processes import ProcessSpec, Supervisor, launch
-from modelyard.serving.replicas import Answer, ask, free_ports, refuses, replica_of, replica_spec, telling_lines
+from modelyard.serving.replicas import (
+    Answer,
+    ask,
+    free_ports,
+    grpc_port,
+    port_count,
+    refuses,
+    replica_of,
+    replica_spec,
+    telling_lines,
+)
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica, Replica, VersionKey
 
@@ -76,7 +86,7 @@ class Fleet:
         if files is None or not self.supervisor.is_running():
             return
         taken = {port for spec in self.supervisor.specs() for port in spec.ports}
-        spec = replica_spec(self._settings, new, files, free_ports(taken))
+        spec = replica_spec(self._settings, new, files, free_ports(taken, port_count(self._settings)))
         log.info("starting %s on port %d", spec.name, spec.ports[0])
         self.supervisor.put(spec, wait=False)
 
@@ -137,11 +147,12 @@ class Fleet:
             version=new.version,
             index=new.index,
             port=spec.ports[0],
+            grpc_port=grpc_port(spec),
             since=seen.since,
             ready=seen.ready,
             starts=starts,
             current=self._is_current(spec, new),
-            active=None if active is None else active.get(spec.ports[0], 0),
+            active=None if active is None else sum(active.get(port, 0) for port in spec.ports),
             removing=removing,
             refuses=refuses(log_tail),
             log=telling_lines(log_tail),
@@ -149,7 +160,7 @@ class Fleet:
 
     def _is_current(self, spec: ProcessSpec, new: NewReplica) -> bool:
         files = self._files_of((new.model, new.version))
-        if files is None or len(spec.ports) != 2:
+        if files is None or len(spec.ports) != port_count(self._settings):
             return files is None
         return spec.digest == replica_spec(self._settings, new, files, spec.ports).digest
 

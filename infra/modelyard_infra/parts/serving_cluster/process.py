@@ -10,19 +10,23 @@ from typing import Annotated, Any
 
 import envoy as envoy_wheel
 from pulumi import ComponentResource, Output, ResourceOptions
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
 from modelyard.serving.envoy import bootstrap
 from modelyard.serving.settings import (
     AgentSettings,
     DatabaseSettings,
+    JwtSettings,
     ReplicaSettings,
     RouterSettings,
+    TlsSettings,
     TrackingSettings,
 )
 from modelyard_infra.contracts import ScrapeTarget, ServingEndpoint
 from modelyard_infra.part_inputs import PartInputs
 from modelyard_infra.parts import PartSettings
+from modelyard_infra.parts.serving_cluster._access import Client, Jwt, Tls, as_host, is_loopback
+from modelyard_infra.resources.generated_secret import GeneratedSecret
 from modelyard_infra.resources.ports import Ports
 from modelyard_infra.resources.process import Process
 
@@ -50,7 +54,7 @@ class Settings(PartSettings):
     """Settings of a serving cluster that runs as processes.
 
     Attributes:
-        port: Where predictions are asked for, on loopback; left out, 8080 or a free one.
+        port: Where predictions are asked for; left out, 8080 or a free one.
         admin_port: Envoy's admin interface; left out, 9901 or a free one.
         agent_port: The agent's health and metrics; left out, 9902 or a free one.
         max_request_mib: A larger request is answered with 413.
@@ -62,6 +66,12 @@ class Settings(PartSettings):
         allow_pickle: Names of models that may be unpickled, which can run any code that is in their files. All others
             have to be in a format that can't: skops, ONNX, a booster's own.
         payload_log: Record inputs and outputs as Parquet files in the artifact store; left out, nothing is recorded.
+        grpc: Answer V2 over gRPC too, on the same port; takes each model server some 15 MB.
+        tls: The certificate; left out, requests come in as they are.
+        api_keys: Names of clients; each gets a generated key, and requests without one of these are refused.
+        jwt: Requests without a token of this issuer are refused.
+        host: The name in the certificate by which clients reach this machine; left out, the address.
+        address: Where `port` listens. Others than this machine are let in with `tls`, and `api_keys` or `jwt`, only.
     """
 
     port: Port | None = None
@@ -74,6 +84,28 @@ class Settings(PartSettings):
     threads: PositiveInt = 1
     allow_pickle: tuple[str, ...] = ()
     payload_log: PayloadLog | None = None
+    grpc: bool = True
+    tls: Tls | None = None
+    api_keys: tuple[Client, ...] = ()
+    jwt: Jwt | None = None
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = None
+    address: str = "127.0.0.1"
+
+    @field_validator("jwt")
+    @classmethod
+    def _one_way_in(cls, value: Jwt | None, info: ValidationInfo) -> Jwt | None:
+        if value is not None and info.data.get("api_keys"):
+            raise ValueError("there are api_keys too, and one request can't bring both: choose one of them")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _only_guarded(cls, value: str, info: ValidationInfo) -> str:
+        missing = [] if info.data.get("tls") else ["tls"]
+        missing += [] if info.data.get("api_keys") or info.data.get("jwt") else ["api_keys or jwt"]
+        if missing and not is_loopback(value):
+            raise ValueError(f"others than this machine would reach the models: add {' and '.join(missing)}")
+        return value
 
 
 class ProcessCluster(ComponentResource):
@@ -94,13 +126,25 @@ class ProcessCluster(ComponentResource):
             usual={"router": 8080, "admin": 9901, "agent": 9902},
             opts=ResourceOptions(parent=self),
         ).numbers
+        self._keys = {
+            client: GeneratedSecret(
+                f"{inputs.name}-key-{client}",
+                folder=self._folder,
+                name=f"{inputs.name}-key-{client}",
+                length=40,
+                opts=ResourceOptions(parent=self),
+            ).reference
+            for client in settings.api_keys
+        }
         agent = self._agent(ports)
         router = self._router(ports, agent)
         numbers = Output.all(ports, router.name).apply(lambda known: {key: int(port) for key, port in known[0].items()})
+        scheme, host = "https" if settings.tls else "http", settings.host or as_host(settings.address)
         self.endpoint = ServingEndpoint(
-            Output.format("http://127.0.0.1:{0}", numbers["router"]),
+            Output.format(f"{scheme}://{host}:{{0}}", numbers["router"]),
             Output.format("http://127.0.0.1:{0}", numbers["admin"]),
             Output.format("http://127.0.0.1:{0}", numbers["agent"]),
+            api_keys=self._keys,
             after=("envoy",),
             scrape=(
                 ScrapeTarget("envoy", Output.format("127.0.0.1:{0}", ports["admin"]), "/stats/prometheus"),
@@ -125,6 +169,7 @@ class ProcessCluster(ComponentResource):
             bucket=artifacts.bucket,
             access_key_file=artifacts.access_key.path,
             secret_key_file=artifacts.secret_key.path,
+            api_keys={client: key.path for client, key in self._keys.items()},
         )
         file = f"{name}/agent.json"
         return Process(
@@ -152,7 +197,7 @@ class ProcessCluster(ComponentResource):
                 username=known["tracking_username"],
                 password_file=known["tracking_password_file"],
             ),
-            router=self._router_settings(known["ports"]),
+            router=self._router_settings(known["ports"], known["api_keys"]),
             replica=ReplicaSettings(
                 threads=self._settings.threads,
                 ready_seconds=self._settings.ready_seconds,
@@ -187,18 +232,28 @@ class ProcessCluster(ComponentResource):
         )
         return settings.to_json().decode()
 
-    def _router_settings(self, ports: dict[str, int]) -> RouterSettings:
+    def _router_settings(self, ports: dict[str, int], api_keys: dict[str, str]) -> RouterSettings:
+        tls, jwt = self._settings.tls, self._settings.jwt
         return RouterSettings(
             port=int(ports["router"]),
             admin_port=int(ports["admin"]),
+            address=self._settings.address,
             folder=self._home / "envoy",
             max_request_mib=self._settings.max_request_mib,
             request_timeout_seconds=self._settings.request_timeout_seconds,
+            grpc=self._settings.grpc,
+            tls=TlsSettings.model_validate(tls.model_dump()) if tls else None,
+            api_keys={client: Path(path) for client, path in api_keys.items()},
+            jwt=JwtSettings.model_validate(jwt.model_dump()) if jwt else None,
         )
+
+    def _bootstrap(self, known: dict[str, Any]) -> str:
+        return json.dumps(bootstrap(self._router_settings(known["ports"], known["api_keys"])), indent=1)
 
     def _router(self, ports: Output[dict[str, int]], agent: Process) -> Process:
         name = self._inputs.name
         file = f"{name}/bootstrap.json"
+        known = Output.all(ports=ports, api_keys={client: key.path for client, key in self._keys.items()})
         return Process(
             f"{name}-envoy",
             folder=self._folder,
@@ -209,7 +264,7 @@ class ProcessCluster(ComponentResource):
                 *("--config-path", str(self._inputs.local.path / file)),
                 *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
             ],
-            files={file: ports.apply(lambda numbers: json.dumps(bootstrap(self._router_settings(numbers)), indent=1))},
+            files={file: known.apply(self._bootstrap)},
             ports=[ports[key].apply(int) for key in ("router", "admin")],
             ready={"kind": "http", "url": Output.format("http://127.0.0.1:{0}/ready", ports["admin"].apply(int))},
             after=("serving-agent",),
