@@ -2,7 +2,7 @@
 STACK ?= local
 RUN = .venv/bin/modelyard
 
-.PHONY: up down stop start demo test check bench tools lock
+.PHONY: up down stop start demo test test-pytorch check bench tools lock
 
 up: tools            ## make the platform, or mend it
 	@$(RUN) up --stack "$(STACK)"
@@ -17,8 +17,11 @@ demo:                ## train a real model, deploy it and check its predictions
 	@.venv/bin/python examples/bike-demand/demo.py --stack "$(STACK)"
 
 test: tools          ## every test, those of tests/unit side by side; TESTS=... only these
-	@$(if $(TESTS),,.venv/bin/python -m pytest --numprocesses 3 --dist loadfile tests/unit)
+	@$(if $(TESTS),,.venv/bin/python -m pytest --numprocesses 3 --dist worksteal tests/unit)
 	@.venv/bin/python -m pytest $(or $(TESTS),--ignore tests/unit)
+
+test-pytorch: tools  ## PyTorch models, in an environment of their own: 3 GB to download, once
+	@python="$$(.venv/bin/python tests/pytorch/environment.py)" && "$$python" -m pytest tests/pytorch
 
 check: tools         ## lint, format, types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy platform/modelyard infra tools/*.py

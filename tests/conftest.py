@@ -1,5 +1,6 @@
 """For every test: the tools on PATH, bytecode on, and nothing of the person's own platforms in sight."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +15,9 @@ settings.load_profile("modelyard")
 
 # Else every run rewrites the asserts of every test file anew.
 sys.dont_write_bytecode = False
+
+# PyTorch is in an environment of its own: `make test-pytorch`.
+collect_ignore = [] if importlib.util.find_spec("torch") else ["pytorch"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,9 +3,13 @@
 import ssl
 import stat
 import time
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
 
 from tests.support.credentials import certificate
 from tests.support.local_platform import a_platform, succeeded
@@ -64,6 +68,15 @@ def test_keys_lie_in_files_of_their_own(guarded):
     assert holding == {f"secrets/{path.name}", "serving_cluster/envoy/api-keys.json"}
 
 
+def test_neither_keys_nor_the_certificates_key_are_in_the_state_or_an_argument(guarded):
+    platform, _ = guarded
+    private = Path(platform.settings()["modelyard:serving_cluster"]["tls"]["private_key_file"]).read_text()
+    secrets = [key_of(platform, "shop"), key_of(platform, "reports"), private.splitlines()[1]]
+    exported = succeeded(platform.pulumi("stack", "export")).stdout
+    arguments = "\n".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+    assert not any(secret in exported + arguments for secret in secrets)
+
+
 def test_a_key_that_is_written_anew_takes_its_place_within_seconds(guarded):
     platform, client = guarded
     before = key_of(platform, "shop")
@@ -75,7 +88,38 @@ def test_a_key_that_is_written_anew_takes_its_place_within_seconds(guarded):
     assert client.get("/v2", headers={"x-api-key": before}).status_code == 401
 
 
+def test_grpc_needs_a_key_too(guarded):
+    platform, client = guarded
+    address, trust = (
+        client.base_url.netloc.decode(),
+        platform.settings()["modelyard:serving_cluster"]["tls"]["certificate_file"],
+    )
+    key = {"authorization": f"Bearer {key_of(platform, 'reports')}"}
+    with triton.InferenceServerClient(address, ssl=True, root_certificates=trust) as asker:
+        said = [refused_by(asker, headers) for headers in ({}, {"x-api-key": "wrong"}, key)]
+    assert said == ["StatusCode.UNAUTHENTICATED", "StatusCode.UNAUTHENTICATED", "StatusCode.UNAVAILABLE"]
+
+
+def refused_by(asker, headers):
+    """How the router refuses; whoever is let in learns that nothing is deployed."""
+    with pytest.raises(InferenceServerException) as error:
+        asker.is_server_live(headers=headers)
+    return error.value.status()
+
+
 def test_another_up_changes_nothing(guarded):
     platform, client = guarded
     succeeded(platform.run("up", "--stack", platform.stack))
     assert client.get("/v2", headers={"x-api-key": key_of(platform, "reports")}).status_code == 200
+
+
+def test_a_renewed_certificate_is_taken_within_seconds(guarded, tmp_path):
+    platform, client = guarded
+    fresh = certificate(tmp_path)
+    names = platform.settings()["modelyard:serving_cluster"]["tls"]
+    for path, key in zip(fresh, ("certificate_file", "private_key_file"), strict=True):
+        Path(names[key]).write_text(path.read_text())
+    deadline = time.monotonic() + 10
+    while ssl.get_server_certificate(("127.0.0.1", client.base_url.port)) != fresh[0].read_text():
+        assert time.monotonic() < deadline, "the new certificate was not taken within ten seconds"
+        time.sleep(0.1)

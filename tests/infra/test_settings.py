@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from modelyard.errors import ModelyardError
 from modelyard_infra.parts import ORDER, kinds
 from modelyard_infra.program import whole_config
 from modelyard_infra.settings import StackSettings
+from tests.support.credentials import Issuer, certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 DATABASE = {"modelyard:registry_database": {"kind": "process"}}
@@ -224,9 +231,8 @@ def serving(tmp_path, **settings):
 
 
 def tls_in(tmp_path):
-    for name in ("a.crt", "a.key"):
-        (tmp_path / name).write_text("x")
-    return {"certificate_file": str(tmp_path / "a.crt"), "private_key_file": str(tmp_path / "a.key")}
+    chain, private = certificate(tmp_path)
+    return {"certificate_file": str(chain), "private_key_file": str(private)}
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.0.0.7"])
@@ -259,6 +265,35 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
     assert "serving_cluster.tls.private_key_file is '/nowhere/a.key': it can't be read here: No such file" in said
 
 
+def test_a_key_of_another_certificate_is_refused(tmp_path):
+    (tmp_path / "other").mkdir()
+    tls = tls_in(tmp_path) | {"private_key_file": tls_in(tmp_path / "other")["private_key_file"]}
+    said = refused(serving(tmp_path, tls=tls), tmp_path)
+    assert f"is not the key of the certificate in {tls['certificate_file']}" in said
+
+
+def test_a_file_that_is_no_certificate_is_refused(tmp_path):
+    tls = tls_in(tmp_path)
+    Path(tls["certificate_file"]).write_text("-----BEGIN")
+    assert "are not a certificate and its key in PEM" in refused(serving(tmp_path, tls=tls), tmp_path)
+
+
+def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(tmp_path):
+    tls = tls_in(tmp_path)
+    key = load_pem_private_key(Path(tls["private_key_file"]).read_bytes(), None)
+    sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"sesame"))
+    Path(tls["private_key_file"]).write_bytes(sealed)
+    assert "needs a passphrase" in refused(serving(tmp_path, tls=tls), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"keys": []}', '"keys"'])
+def test_a_file_without_an_issuers_keys_is_refused(tmp_path, content):
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(content)
+    jwt = {"issuer": "https://i", "audiences": ["models"], "jwks_file": str(jwks)}
+    assert "it holds no JSON Web Key Set" in refused(serving(tmp_path, jwt=jwt), tmp_path)
+
+
 def test_a_misspelt_key_of_a_setting_inside_names_those_that_are_valid_there(tmp_path):
     said = refused(serving(tmp_path, tls=tls_in(tmp_path) | {"certificate": "x"}), tmp_path)
     assert "modelyard:serving_cluster.tls.certificate is not a setting" in said
@@ -267,7 +302,7 @@ def test_a_misspelt_key_of_a_setting_inside_names_those_that_are_valid_there(tmp
 
 def test_keys_and_tokens_together_are_refused(tmp_path):
     jwks = tmp_path / "jwks.json"
-    jwks.write_text("{}")
+    jwks.write_text(Issuer().jwks())
     jwt = {"issuer": "https://i", "audiences": ["models"], "jwks_file": str(jwks)}
     said = refused(serving(tmp_path, api_keys=["a"], jwt=jwt), tmp_path)
     assert "choose one of them" in said

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from modelyard_infra.parts import ORDER
+from tests.support.credentials import certificate
 
 
 @pytest.fixture
@@ -180,3 +181,45 @@ def test_a_throw_away_database_gives_up_durability_and_a_protected_one_does_not(
 def test_the_descriptor_describes_every_part(resources):
     document = next(r.inputs["document"] for r in resources if r.kind == "DescriptorFile")
     assert set(ORDER) <= set(document)
+
+
+@pytest.fixture
+def guarded(registered, tmp_path):
+    chain, private = certificate(tmp_path)
+    tls = {"certificate_file": str(chain), "private_key_file": str(private)}
+    serving = {"kind": "process", "address": "0.0.0.0", "host": "models.test", "tls": tls, "api_keys": ["shop", "bi"]}
+    return registered(serving_cluster=serving)
+
+
+def test_a_serving_cluster_for_others_opens_its_router_and_nothing_else(guarded):
+    processes = [resource for resource in guarded if resource.kind == "Process" and "dynamic" in resource.type]
+    envoy = next(process for process in processes if process.inputs["name"] == "envoy")
+    assert hosts(envoy) == ["127.0.0.1", "0.0.0.0"]
+    assert {host for process in processes if process is not envoy for host in hosts(process)} == {"127.0.0.1"}
+
+
+def test_every_client_gets_a_generated_key_and_the_program_knows_its_file_only(guarded):
+    secrets = {r.inputs["name"]: r.inputs for r in guarded if r.kind == "GeneratedSecret" and "-key-" in r.name}
+    keys = {name: inputs for name, inputs in secrets.items() if name.startswith("serving_cluster-key-")}
+    assert {name.rpartition("-")[2]: inputs["length"] for name, inputs in keys.items()} == {"shop": 40, "bi": 40}
+    document = next(r.inputs["document"] for r in guarded if r.kind == "DescriptorFile")["serving_cluster"]
+    assert {client: path.rpartition("/")[2] for client, path in document["api_key_files"].items()} == {
+        "shop": "serving_cluster-key-shop",
+        "bi": "serving_cluster-key-bi",
+    }
+    assert document["url"].startswith("https://models.test:")
+
+
+def test_the_certificates_key_is_in_no_resource(guarded, tmp_path):
+    secret = (tmp_path / "tls.key").read_text().splitlines()[1]
+    assert not any(secret in json.dumps(resource.inputs, default=str) for resource in guarded)
+
+
+def test_without_grpc_replicas_get_no_port_for_it(registered):
+    def router(**settings):
+        resources = registered(serving_cluster={"kind": "process", **settings})
+        agent = next(r.inputs["files"] for r in resources if r.inputs.get("name") == "serving-agent")
+        return json.loads(agent["serving_cluster/agent.json"])["router"]
+
+    assert router()["grpc"] is True
+    assert router(grpc=False)["grpc"] is False

@@ -195,12 +195,11 @@ def check_pair(chain: Path, key: Path) -> None:
         ValueError: it doesn't, needs a passphrase, or one of them is not PEM.
         OSError: one of them can't be read.
     """
+    if "ENCRYPTED" in key.read_text():
+        raise ValueError(f"{key} needs a passphrase, and nobody is there to type it")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password="")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
     except ssl.SSLError as error:  # which is an OSError
-        what = {
-            "KEY_VALUES_MISMATCH": f"{key} is not the key of the certificate in {chain}",
-            "BAD_DECRYPT": f"{key} needs a passphrase, and nobody is there to type it",
-        }
-        said = what.get(error.reason, f"{chain} and {key} are not a certificate and its key in PEM ({error.reason})")
-        raise ValueError(said) from None
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError(f"{key} is not the key of the certificate in {chain}") from None
+        raise ValueError(f"{chain} and {key} are not a certificate and its key in PEM") from None

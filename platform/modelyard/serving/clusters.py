@@ -13,6 +13,7 @@ from modelyard.serving.documents import Document, discovery, type_url, watched
 from modelyard.serving.envoy import ENDPOINTS_FOLDER
 from modelyard.serving.settings import RouterSettings
 
+METADATA = "modelyard"
 HTTP_2 = {
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": type_url("extensions.upstreams.http.v3.HttpProtocolOptions"),
@@ -71,25 +72,26 @@ def grpc_endpoints_file(model: str, version: int) -> str:
 
 def endpoints(version: VersionEndpoints) -> Document:
     """The endpoint discovery document of one model version."""
-    return _assignment(version.cluster, [(one.port, one.draining) for one in version.endpoints])
+    return _assignment(version.cluster, version.version, [(one.port, one.draining) for one in version.endpoints])
 
 
 def grpc_endpoints(version: VersionEndpoints) -> Document:
     """The same of its replicas' gRPC ports."""
     ports = [(one.grpc_port, one.draining) for one in version.endpoints if one.grpc_port is not None]
-    return _assignment(version.grpc_cluster, ports)
+    return _assignment(version.grpc_cluster, version.version, ports)
 
 
-def _assignment(cluster: str, ports: Sequence[tuple[int, bool]]) -> Document:
-    places = [_lb_endpoint(port, draining=draining) for port, draining in ports]
+def _assignment(cluster: str, version: int, ports: Sequence[tuple[int, bool]]) -> Document:
+    places = [_lb_endpoint(version, port, draining=draining) for port, draining in ports]
     assignment = {"cluster_name": cluster, "endpoints": [{"lb_endpoints": places}]}
     return discovery("config.endpoint.v3.ClusterLoadAssignment", [assignment])
 
 
-def _lb_endpoint(port: int, *, draining: bool) -> Document:
+def _lb_endpoint(version: int, port: int, *, draining: bool) -> Document:
     return {
         "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
         "health_status": "DRAINING" if draining else "HEALTHY",
+        "metadata": {"filter_metadata": {METADATA: {"version": str(version)}}},
     }
 
 

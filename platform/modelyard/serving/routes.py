@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from modelyard.serving.access import headers_to_remove, open_to_all
-from modelyard.serving.clusters import cluster_name, grpc_cluster_name
+from modelyard.serving.clusters import METADATA, cluster_name, grpc_cluster_name
 from modelyard.serving.documents import Document, discovery, type_url
 from modelyard.serving.envoy import MODEL_HEADER, ROUTE_CONFIG, VERSION_HEADER, duration
 from modelyard.serving.local_replies import GRPC_STATUSES
@@ -56,6 +56,8 @@ def routes(models: Sequence[ModelRoute], settings: RouterSettings) -> Document:
         "virtual_hosts": [virtual_host],
         "max_direct_response_body_size_bytes": 16384,
         "request_headers_to_remove": [VERSION_HEADER, *headers_to_remove(settings)],
+        # Of the replica that answered: nobody learns from a refusal which models there are.
+        "response_headers_to_add": [_header(VERSION_HEADER, f"%UPSTREAM_METADATA({METADATA}:version)%")],
     }
     return discovery("config.route.v3.RouteConfiguration", [config])
 
@@ -155,7 +157,7 @@ def _forward(
     name = grpc_cluster_name if grpc else cluster_name
     action: Document = {
         "weighted_clusters": {
-            "clusters": [_share(name(model.model, version), version, weight) for version, weight in shares]
+            "clusters": [{"name": name(model.model, version), "weight": weight} for version, weight in shares]
         },
         "timeout": duration(settings.request_timeout_seconds),
         # A prediction changes nothing, so asking another replica is safe even after the request was sent.
@@ -179,11 +181,6 @@ def _forward(
     if rewrite:
         action["regex_rewrite"] = {"pattern": {"regex": "^[^?]+"}, "substitution": rewrite}
     return {"match": match, "route": action}
-
-
-def _share(cluster: str, version: int, weight: int) -> Document:
-    header = _header(VERSION_HEADER, "%CLUSTER_METADATA(modelyard:version)%")
-    return {"name": cluster, "weight": weight, "response_headers_to_add": [header]}
 
 
 def _answer(match: Document, status: int, body: object) -> Document:

@@ -8,8 +8,10 @@ import time
 import httpx
 import pytest
 
+from modelyard.errors import ModelyardError
 from modelyard.processes.ports import any_free_port
 from modelyard.serving.clusters import Endpoint, VersionEndpoints
+from modelyard.serving.router import Router
 from modelyard.serving.routes import ModelRoute
 from modelyard.serving.settings import JwtSettings, RouterSettings, TlsSettings
 from tests.support.credentials import Issuer, certificate
@@ -40,7 +42,7 @@ def keyed(tmp_path_factory, upstream):
     folder = tmp_path_factory.mktemp("keyed")
     keys = {name: folder / name for name in ("alice", "bob")}
     for name, path in keys.items():
-        path.write_text(f"key-of-{name}\n")
+        path.write_text(f"the-key-of-{name}\n")
     chain, private = certificate(folder)
     tls = TlsSettings(certificate_file=chain, private_key_file=private)
     settings = settings_in(folder, tls=tls, api_keys=keys)
@@ -57,9 +59,9 @@ def keyed(tmp_path_factory, upstream):
         {},
         {"x-api-key": "wrong"},
         {"x-api-key": ""},
-        {"x-api-key": "key-of-alic"},
-        {"authorization": "Bearer key-of-carol"},
-        {"authorization": "Basic a2V5LW9mLWFsaWNl"},
+        {"x-api-key": "the-key-of-alic"},
+        {"authorization": "Bearer the-key-of-carol"},
+        {"authorization": "Basic dGhlLWtleS1vZi1hbGljZQ=="},
         {"x-modelyard-client": "alice"},
     ],
 )
@@ -71,18 +73,32 @@ def test_without_a_valid_key_nothing_is_said(keyed, path, headers):
     assert answer.json()["request_id"]
 
 
-@pytest.mark.parametrize("headers", [{"x-api-key": "key-of-alice"}, {"authorization": "Bearer key-of-alice"}])
+@pytest.mark.parametrize("headers", [{"x-api-key": "the-key-of-alice"}, {"authorization": "Bearer the-key-of-alice"}])
 def test_a_valid_key_opens_and_is_kept_from_the_model_server(keyed, upstream, headers):
     answer = keyed[2].post(ASK, json={}, headers=headers | {"x-modelyard-client": "somebody else"})
     assert answer.status_code == 200, answer.text
     seen = {name.lower(): value for name, value in upstream.headers.items()}
     assert seen["x-modelyard-client"] == "alice"
-    assert "key-of-alice" not in str(seen)
+    assert "the-key-of-alice" not in str(seen)
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
 def test_a_load_balancer_needs_no_key(keyed, path):
     assert keyed[2].get(path).status_code == 200
+
+
+def test_a_refusal_says_how_to_ask_and_not_what_is_deployed(keyed):
+    answer, nothing = (keyed[2].post(path, json={}) for path in (ASK, "/v2/models/nothing/infer"))
+    assert answer.headers["www-authenticate"] == 'Bearer realm="modelyard"'
+    assert answer.headers.keys() == nothing.headers.keys()
+    assert answer.json()["error"] == nothing.json()["error"]
+
+
+def test_keys_are_not_shown_by_the_admin_interface(keyed):
+    dump = httpx.get(f"http://127.0.0.1:{keyed[1].admin_port}/config_dump?include_eds", trust_env=False).text
+    assert "api_key_auth" in dump
+    assert "the-key-of" not in dump
+    assert keyed[1].tls.private_key_file.read_text().splitlines()[1] not in dump
 
 
 def test_both_versions_of_http_are_spoken_over_tls(keyed):
@@ -113,46 +129,111 @@ def test_old_tls_is_refused(keyed):
 
 def test_keys_are_in_a_file_of_their_own_that_nobody_else_may_read(keyed):
     folder = keyed[1].folder
-    holding = [path for path in folder.rglob("*") if path.is_file() and "key-of-alice" in path.read_text()]
+    holding = [path for path in folder.rglob("*") if path.is_file() and "the-key-of-alice" in path.read_text()]
     assert [path.name for path in holding] == ["api-keys.json"]
     assert stat.S_IMODE(holding[0].stat().st_mode) == 0o600
 
 
 def test_a_new_key_replaces_the_old_one_without_a_restart(keyed, upstream):
     router, settings, client = keyed
-    settings.api_keys["bob"].write_text("another-key\n")
+    settings.api_keys["bob"].write_text("a-key-from-elsewhere\n")
     router.publish_if_new()
-    assert eventually(lambda: client.post(ASK, json={}, headers={"x-api-key": "another-key"}).status_code == 200)
-    assert client.post(ASK, json={}, headers={"x-api-key": "key-of-bob"}).status_code == 401
-    assert client.post(ASK, json={}, headers={"x-api-key": "key-of-alice"}).status_code == 200
+    assert eventually(
+        lambda: client.post(ASK, json={}, headers={"x-api-key": "a-key-from-elsewhere"}).status_code == 200
+    )
+    assert client.post(ASK, json={}, headers={"x-api-key": "the-key-of-bob"}).status_code == 401
+    assert client.post(ASK, json={}, headers={"x-api-key": "the-key-of-alice"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("the-key-of-alice", "its key is the same as that of alice"),
+        ("short", "does not hold one word of 16 or more characters"),
+        ("one-key-of-many\nanother-of-them", "does not hold one word"),
+        ("", "does not hold one word"),
+    ],
+)
+def test_a_client_whose_key_is_not_good_is_turned_away_alone(keyed, caplog, key, why):
+    router, settings, client = keyed
+    settings.api_keys["bob"].write_text("the-key-of-bob-again\n")
+    router.publish_if_new()
+    assert eventually(lambda: asked_with(client, "the-key-of-bob-again") == 200)
+    settings.api_keys["bob"].write_text(f"{key}\n")
+    for _ in range(3):
+        router.publish_if_new()
+    assert eventually(lambda: asked_with(client, "the-key-of-bob-again") == 401)
+    assert asked_with(client, "the-key-of-alice") == 200
+    assert [record.message.startswith("bob is turned away: ") for record in caplog.records] == [True]
+    assert why in caplog.text
+    assert not key or key not in caplog.text + (settings.folder / "log").read_text()
+
+
+def asked_with(client, key):
+    return client.post(ASK, json={}, headers={"x-api-key": key}).status_code
 
 
 def test_a_client_whose_key_is_gone_is_turned_away(keyed):
     router, settings, client = keyed
-    assert client.post(ASK, json={}, headers={"x-api-key": "key-of-alice"}).status_code == 200
+    assert client.post(ASK, json={}, headers={"x-api-key": "the-key-of-alice"}).status_code == 200
     key = settings.api_keys["alice"].read_text()
     settings.api_keys["alice"].unlink()
     router.publish_if_new()
-    assert eventually(lambda: client.post(ASK, json={}, headers={"x-api-key": "key-of-alice"}).status_code == 401)
+    assert eventually(lambda: client.post(ASK, json={}, headers={"x-api-key": "the-key-of-alice"}).status_code == 401)
     settings.api_keys["alice"].write_text(key)
     router.publish_if_new()
-    assert eventually(lambda: client.post(ASK, json={}, headers={"x-api-key": "key-of-alice"}).status_code == 200)
+    assert eventually(lambda: client.post(ASK, json={}, headers={"x-api-key": "the-key-of-alice"}).status_code == 200)
 
 
-def test_a_renewed_certificate_is_taken_without_a_restart(keyed):
-    def shown():
-        return ssl.get_server_certificate(("127.0.0.1", keyed[1].port))
+def written(path, content):
+    path.write_text(content)
 
-    before = shown()
-    certificate(keyed[1].tls.certificate_file.parent)
-    assert eventually(lambda: shown() != before)
-    assert shown() == keyed[1].tls.certificate_file.read_text()
+
+def moved(path, content):
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text(content)
+    fresh.replace(path)
+
+
+@pytest.mark.parametrize("put", [written, moved])
+def test_a_renewed_certificate_is_taken_once_its_key_is_there_too(keyed, tmp_path, caplog, put):
+    router, settings, client = keyed
+    chain, private = settings.tls.certificate_file, settings.tls.private_key_file
+    before, (fresh, fresh_key) = shown(settings), certificate(tmp_path)
+    put(chain, fresh.read_text())
+    for _ in range(3):
+        router.publish_if_new()
+    assert [record.message for record in caplog.records] == [
+        f"the certificate stays what it was: {private} is not the key of the certificate in {chain}"
+    ]
+    assert shown(settings) == before
+    put(private, fresh_key.read_text())
+    router.publish_if_new()
+    assert eventually(lambda: shown(settings) == fresh.read_text())
+    assert client.get("/v2/health/live").status_code == 200  # its connection goes on
+
+
+def shown(settings):
+    return ssl.get_server_certificate(("127.0.0.1", settings.port))
+
+
+@pytest.mark.parametrize(
+    ("chain", "said"),
+    [
+        ("", "are not a certificate and its key in PEM"),
+        (None, "No such file"),
+    ],
+)
+def test_without_a_certificate_envoy_is_not_even_started(tmp_path, chain, said):
+    found, private = certificate(tmp_path)
+    found.unlink() if chain is None else found.write_text(chain)
+    router = Router(settings_in(tmp_path, tls=TlsSettings(certificate_file=found, private_key_file=private)))
+    with pytest.raises(ModelyardError, match=f"certificate.json: the certificate .*{said}"):
+        router.publish_if_new()
 
 
 def test_keys_that_are_no_longer_asked_for_are_deleted(tmp_path):
-    (tmp_path / "k").write_text("secret")
-    from modelyard.serving.router import Router
-
+    (tmp_path / "k").write_text("a-secret-of-some-length")
     guarded = settings_in(tmp_path, api_keys={"alice": tmp_path / "k"})
     Router(guarded).publish_if_new()
     assert (guarded.folder / "api-keys.json").exists()
@@ -201,6 +282,16 @@ def test_a_token_that_is_not_good_here_is_refused(tokens, wrong):
     assert "token of https://issuer.test" in answer.json()["error"]
 
 
+def test_a_token_in_the_address_is_refused(tokens):
+    assert tokens[1].post(f"{ASK}?access_token={tokens[0].token()}", json={}).status_code == 401
+
+
+def test_a_token_of_nobody_in_particular_names_no_client(tokens, upstream):
+    headers = {"authorization": f"Bearer {tokens[0].token(sub=None)}", "x-modelyard-client": "alice", "x-api-key": "k"}
+    assert tokens[1].post(ASK, json={}, headers=headers).status_code == 200
+    assert not {"x-modelyard-client", "x-api-key", "authorization"} & {name.lower() for name in upstream.headers}
+
+
 def test_a_token_of_somebody_else_is_refused(tokens):
     assert asked(tokens[1], Issuer().token()).status_code == 401
     assert asked(tokens[1], "no.token.atall").status_code == 401
@@ -228,6 +319,13 @@ def test_an_issuer_that_changes_its_key_is_followed(tokens):
     file.write_text(after.jwks())
     router.publish_if_new()
     assert eventually(lambda: asked(client, after.token()).status_code == 200)
+
+
+def test_without_keys_nobody_names_a_client(router, router_settings, upstream):
+    deployed(router, upstream)
+    with httpx.Client(base_url=f"http://127.0.0.1:{router_settings.port}", trust_env=False) as client:
+        assert client.post(ASK, json={}, headers={"x-modelyard-client": "alice"}).status_code == 200
+    assert "x-modelyard-client" not in {name.lower() for name in upstream.headers}
 
 
 def eventually(holds, seconds=8):

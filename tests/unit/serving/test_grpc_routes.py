@@ -12,7 +12,8 @@ from modelyard.processes.ports import any_free_port
 from modelyard.serving.clusters import Endpoint, VersionEndpoints
 from modelyard.serving.router import Router
 from modelyard.serving.routes import ModelRoute
-from modelyard.serving.settings import RouterSettings
+from modelyard.serving.settings import RouterSettings, TlsSettings
+from tests.support.credentials import certificate
 from tests.unit.serving.conftest import running
 
 SERVICE = "inference.GRPCInferenceService"
@@ -220,3 +221,40 @@ def test_without_grpc_there_is_nothing_of_it(tmp_path, replicas):
     assert "GRPC" not in (tmp_path / "routes.json").read_text()
     assert "/grpc" not in (tmp_path / "clusters.json").read_text()
     assert [path.name for path in (tmp_path / "endpoints").iterdir()] == ["bike-v1.json"]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A router with TLS that asks for keys: itself, and a channel that trusts its certificate."""
+    folder = tmp_path_factory.mktemp("guarded")
+    chain, private = certificate(folder)
+    (folder / "alice").write_text("the-key-of-alice\n")
+    port = any_free_port()
+    settings = RouterSettings(
+        port=port,
+        admin_port=any_free_port({port}),
+        folder=folder / "envoy",
+        grpc=True,
+        tls=TlsSettings(certificate_file=chain, private_key_file=private),
+        api_keys={"alice": folder / "alice"},
+    )
+    trust = grpc.ssl_channel_credentials(chain.read_bytes())
+    with running(settings) as router, grpc.secure_channel(f"127.0.0.1:{port}", trust) as channel:
+        yield router, channel
+
+
+@pytest.mark.parametrize("metadata", [(), (("x-api-key", "the-key-of-bob"),), BIKE])
+def test_without_a_valid_key_a_call_is_unauthenticated(guarded, metadata):
+    guarded[0].publish((), ())
+    code, details = refused(guarded[1], metadata=metadata)
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+    assert "x-api-key: KEY" in details
+
+
+@pytest.mark.parametrize("key", [("x-api-key", "the-key-of-alice"), ("authorization", "Bearer the-key-of-alice")])
+def test_a_valid_key_opens_and_is_kept_from_the_model_server(guarded, replicas, key):
+    router, channel = guarded
+    router.publish([version("bike", 1, replicas[0])], [ModelRoute("bike", ((1, 100),))])
+    assert ask(channel, metadata=(key, ("x-modelyard-client", "bob"))) == (replicas[0].port, "1")
+    assert replicas[0].metadata["x-modelyard-client"] == "alice"
+    assert "the-key-of-alice" not in str(replicas[0].metadata)

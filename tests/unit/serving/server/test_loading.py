@@ -105,6 +105,34 @@ def test_a_python_function_is_refused(copy, bomb):
         load(folder)
 
 
+@pytest.fixture
+def network(copy):
+    """A PyTorch model's folder, with these files in its folder of data."""
+
+    def made(*names):
+        folder = copy("sklearn_numbers")
+        (folder / "data").mkdir()
+        for name in names:
+            (folder / "data" / name).write_bytes(b"")
+        pyfunc = {"loader_module": "mlflow.pytorch", "data": "data"}
+        edit(folder, lambda document: document.update(flavors={"python_function": pyfunc, "pytorch": {}}))
+        return folder
+
+    return made
+
+
+@pytest.mark.parametrize("names", [("model.pth",), ("model.pth", "model.pt2"), ()])
+def test_a_network_that_has_to_be_unpickled_is_refused(network, names):
+    with pytest.raises(ModelRefused, match="allow_pickle"):
+        load(network(*names))
+
+
+def test_an_exported_network_is_a_matter_of_pytorch_alone(network, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ModelRefused, match=r"needs a package that isn't installed: .*torch"):
+        load(network("model.pt2"))
+
+
 def change_schema(path, change):
     """Rewrite the schema inside a skops file."""
     with zipfile.ZipFile(path) as archive:

@@ -18,8 +18,8 @@ def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
     Raises:
         ModelRefused: loading it could run code of its own, and that isn't allowed.
     """
-    format = str(files.conf.get("serialization_format") or "python code")
-    safe = files.flavor == "pytorch" and format == "pt2" and not files.pyfunc.get("code")
+    format = _format(files)
+    safe = format == "pt2" and not files.pyfunc.get("code")
     if not safe:
         loader = files.pyfunc.get("loader_module")
         refuse_unless_allowed(files, f"a Python function (loaded by {loader}, {format})", allow_pickle=allow_pickle)
@@ -32,6 +32,14 @@ def load(files: ModelFiles, *, allow_pickle: bool) -> Native:
         return model
 
     return Native(format, unpickled=not safe, wrapped=wrapped)
+
+
+def _format(files: ModelFiles) -> str:
+    """MLflow goes by which file there is: `MLmodel` says nothing about it."""
+    if files.flavor != "pytorch":
+        return str(files.conf.get("serialization_format") or "python code")
+    data = files.path(files.pyfunc.get("data"))
+    return "pt2" if (data / "model.pt2").is_file() and not (data / "model.pth").exists() else "pickle"
 
 
 @contextmanager
