@@ -2,7 +2,7 @@
 STACK ?= local
 RUN = .venv/bin/modelyard
 
-.PHONY: up down stop start demo test test-pytorch check bench tools lock
+.PHONY: up down stop start demo test test-pytorch check bench tools lock images
 
 up: tools            ## make the platform, or mend it
 	@$(RUN) up --stack "$(STACK)"
@@ -17,6 +17,7 @@ demo:                ## train a real model, deploy it and check its predictions
 	@.venv/bin/python examples/bike-demand/demo.py --stack "$(STACK)"
 
 test: tools          ## every test, those of tests/unit side by side; TESTS=... only these
+	@.venv/bin/python tools/get.py --for-tests
 	@$(if $(TESTS),,.venv/bin/python -m pytest --numprocesses 3 --dist worksteal tests/unit)
 	@.venv/bin/python -m pytest $(or $(TESTS),--ignore tests/unit)
 
@@ -34,3 +35,6 @@ tools:               ## the Python environment and the programs, once per machin
 
 lock:                ## write requirements.lock anew from pyproject.toml
 	@tools/lock.sh $(LOCK)
+
+images:              ## build the container images; IMAGES="agent ..." only these, PUSH=registry/prefix also pushes them
+	@.venv/bin/python tools/images.py $(if $(PUSH),--push "$(PUSH)") $(if $(BASE_IMAGE),--base-image "$(BASE_IMAGE)") $(if $(TAG),--tag "$(TAG)") $(IMAGES)

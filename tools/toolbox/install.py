@@ -28,11 +28,11 @@ SOURCES: tuple[Source, ...] = (on_path, debian, archive, go_module)
 
 
 def ready(tool: Tool) -> bool:
-    """Whether the tool is in the cache, whole, good enough and with this repository's own files up to date."""
+    """Whether the tool is in the cache, whole, good enough and with the files beside its programs up to date."""
     installed = _current(tool)
     if installed is None:
         return False
-    return installed.source != go_module.NAME or go_module.own_files_current(tool, cache.folder(tool))
+    return installed.source != go_module.NAME or go_module.files_current(tool, cache.folder(tool))
 
 
 def ensure(tool: Tool) -> None:
@@ -47,7 +47,7 @@ def ensure(tool: Tool) -> None:
     with cache.locked(tool.name, lambda: progress.say(waiting)):
         if _current(tool):
             if not ready(tool):
-                go_module.copy_own_files(tool, cache.folder(tool))
+                go_module.copy_files(tool, cache.folder(tool))
             return
         refusals = []
         for source in SOURCES:

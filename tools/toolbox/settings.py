@@ -15,10 +15,17 @@ TOOLS_FOLDER = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class DebianPackage:
-    """A package and, per program, the name Debian gives it where that differs."""
+    """A package, what else is unpacked with it, and how its programs are called.
+
+    ``names`` has, per program, the name Debian gives it where that differs; one with a slash is a path below /usr.
+    ``also`` names packages that it needs: its programs are then started so that they find the libraries among these.
+    ``environment`` is set for them besides; ``{libraries}`` stands for the folder of the libraries.
+    """
 
     package: str
     names: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +42,9 @@ class ReleaseArchive:
 class GoModule:
     """What to build in ``folder``, and which files to put beside the programs.
 
-    ``module_files`` maps a place in the tool's folder to a file of a module of the build (``<module> <path in it>``),
-    ``own_files`` to a file of ``folder``.
+    ``module_files`` maps a place in the tool's folder to a file of a module of the build (``<module> <path in it>``)
+    or of another one (``<module>@<version> …``, which Go's checksum database alone vouches for), ``own_files`` to a
+    file of ``folder``.
     """
 
     folder: Path
@@ -49,14 +57,18 @@ class GoModule:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """One table of tools.toml."""
+    """One table of tools.toml; without ``version_command``, the version is looked for in the first program's file.
+
+    ``needed_by`` is ``platform``, or ``tests``: of a cluster, which nobody else runs.
+    """
 
     name: str
     version: str
     minimum: str
     programs: tuple[str, ...]
-    version_command: tuple[str, ...]
     version_pattern: str
+    version_command: tuple[str, ...] = ()
+    needed_by: str = "platform"
     same_major: bool = False
     companions: tuple[str, ...] = ()
     debian: DebianPackage | None = None
@@ -85,7 +97,8 @@ def _tool(name: str, table: Mapping[str, Any], folder: Path) -> Tool:
     for key in ("programs", "companions", "version_command"):
         values[key] = tuple(values.get(key, ()))
     if "debian" in values:
-        values["debian"] = DebianPackage(**values["debian"])
+        debian = {**values["debian"], "also": tuple(values["debian"].get("also", ()))}
+        values["debian"] = DebianPackage(**debian)
     if "archive" in values:
         values["archive"] = ReleaseArchive(**values["archive"])
     if "go" in values:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,3 +86,22 @@ def test_another_system_than_debian_passes_on(tool: MakeTool, debian_package: De
     (tmp_path / "bin" / "apt-get").unlink()
     with pytest.raises(ToolError, match="Debian: not a Debian system"):
         install.ensure(tool(debian=debian_package))
+
+
+def test_a_program_finds_the_libraries_of_the_packages_beside_it(tool: MakeTool, tmp_path: Path) -> None:
+    package = DebianPackage(
+        package="debian-greeter",
+        names={"greeter": "debian-greeter"},
+        also=("libgreeting",),
+        environment={"GREETINGS": "{libraries}/greetings"},
+    )
+    install.ensure(tool(debian=package))
+    assert "download debian-greeter libgreeting" in (tmp_path / "apt.log").read_text()
+    script = (cache.bin_folder(tool()) / "greeter").read_text()
+    assert "LD_LIBRARY_PATH=" in script
+    assert f'GREETINGS="$home/root/usr/lib/{platform.machine()}-linux-gnu/greetings"' in script
+
+
+def test_a_name_with_a_slash_is_a_path_below_usr(tool: MakeTool) -> None:
+    install.ensure(tool(debian=DebianPackage(package="debian-greeter", names={"greeter": "bin/debian-greeter"})))
+    assert cache.current(tool()) is not None

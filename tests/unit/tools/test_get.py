@@ -102,3 +102,31 @@ def test_a_wrong_checksum_stops_what_else_is_under_way(
     started = time.monotonic()
     assert get.main([]) == 1
     assert time.monotonic() - started < 10
+
+
+@pytest.fixture
+def for_tests(known: dict[str, Tool], tool: MakeTool, program: MakeProgram) -> None:
+    """The greeter is only for tests, and the waver for everybody."""
+    known["greeter"] = tool(needed_by="tests")
+    program("waver", "echo waver 2.0.0")
+
+
+@pytest.mark.usefixtures("for_tests")
+def test_what_only_the_tests_need_is_not_got_unasked() -> None:
+    assert get.main([]) == 0
+    assert not (cache.root() / "greeter").exists()
+    assert get.main(["--path"]) == 0
+
+
+@pytest.mark.usefixtures("for_tests", "on_path")
+def test_the_tests_get_their_tools_too() -> None:
+    assert get.main(["--for-tests"]) == 0
+    assert (cache.root() / "greeter").exists()
+
+
+@pytest.mark.usefixtures("for_tests")
+def test_what_the_tests_cannot_have_is_said_and_fails_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert get.main(["--for-tests"]) == 0
+    assert "the tests of the cluster will not run here: greeter is not to be had" in capsys.readouterr().err
+    assert get.main(["--path", "--for-tests"]) == 0
+    assert "greeter" not in capsys.readouterr().out

@@ -47,8 +47,9 @@ class Host:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """Our files as tools/get.py puts them beside a built pulumi, with a stand-in for what runs a program."""
-    go_module.copy_own_files(settings.load()["pulumi"], tmp_path / "pulumi")
+    (tmp_path / "pulumi" / "bin").mkdir(parents=True)
     (tmp_path / "pulumi" / "bin" / "pulumi-language-python-exec").write_text(STANDS_IN_FOR_A_PROGRAM)
+    go_module.copy_files(settings.load()["pulumi"], tmp_path / "pulumi")
     return tmp_path / "pulumi"
 
 

@@ -10,8 +10,14 @@ from toolbox import go_toolchain, settings, versions
 TOOLS = settings.load().values()
 
 
-def test_every_tool_has_an_archive_and_another_source() -> None:
-    assert all(tool.archive and (tool.debian or tool.go) for tool in TOOLS)
+def test_every_tool_of_a_platform_has_an_archive_and_another_source() -> None:
+    tools = [tool for tool in TOOLS if tool.needed_by == "platform"]
+    assert all(tool.archive and (tool.debian or tool.go) for tool in tools)
+
+
+def test_every_tool_is_needed_by_somebody_and_comes_from_somewhere() -> None:
+    assert {tool.needed_by for tool in TOOLS} == {"platform", "tests"}
+    assert all(tool.debian or tool.go for tool in TOOLS)
 
 
 def test_every_wanted_version_serves() -> None:

@@ -7,6 +7,7 @@ touched. apt checks signatures and hashes.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from toolbox import cache, commands, progress
 from toolbox.errors import Unavailable
-from toolbox.settings import Tool
+from toolbox.settings import DebianPackage, Tool
 
 NAME = "Debian"
 SYSTEM_LISTS = Path("/var/lib/apt/lists")
@@ -35,28 +36,41 @@ def fill(tool: Tool, fresh: Path) -> None:
     if not all(shutil.which(program) for program in ("apt-get", "apt-cache", "dpkg-deb")):
         raise Unavailable("not a Debian system")
     with progress.doing(f"{tool.name}: unpacking Debian's package {tool.debian.package}"):
-        _download(tool, tool.debian.package, fresh)
+        _download(tool, tool.debian, fresh)
         for file in fresh.glob("*.deb"):
             commands.run(["dpkg-deb", "-x", str(file), str(fresh / "root")])
             file.unlink()
     for program in tool.programs:
         name = tool.debian.names.get(program, program)
-        found = next((path for path in fresh.glob(f"root/usr/*bin/{name}") if os.access(path, os.X_OK)), None)
+        pattern = f"root/usr/{name}" if "/" in name else f"root/usr/*bin/{name}"
+        found = next((path for path in fresh.glob(pattern) if os.access(path, os.X_OK)), None)
         if found is None:
             raise Unavailable(f"package {tool.debian.package} has no {name}")
-        (fresh / "bin" / program).symlink_to(Path("..") / found.relative_to(fresh))
+        _offer(fresh / "bin" / program, found.relative_to(fresh), tool.debian)
 
 
-def _download(tool: Tool, package: str, fresh: Path) -> None:
-    """Fetch the package with the system's lists; with our own where there are none, or what they name is gone."""
-    download = ["apt-get", *_IMPATIENT, "download", package]
+def _offer(place: Path, program: Path, debian: DebianPackage) -> None:
+    """Put a program into the bin folder: by a link, or by a script where it needs libraries of other packages."""
+    if not debian.also:
+        place.symlink_to(Path("..") / program)
+        return
+    libraries = f"root/usr/lib/{platform.machine()}-linux-gnu"
+    values = {"LD_LIBRARY_PATH": "{libraries}", **debian.environment}
+    exports = "".join(f'export {name}="$home/{value.format(libraries=libraries)}"\n' for name, value in values.items())
+    place.write_text(f'#!/bin/sh\nhome=${{0%/*}}/..\n{exports}exec "$home/{program}" "$@"\n')
+    place.chmod(0o755)
+
+
+def _download(tool: Tool, debian: DebianPackage, fresh: Path) -> None:
+    """Fetch the packages with the system's lists; with our own where there are none, or what they name is gone."""
+    download = ["apt-get", *_IMPATIENT, "download", debian.package, *debian.also]
     if any(SYSTEM_LISTS.glob("*_Packages*")):
-        _check_candidate(tool, package, [])
+        _check_candidate(tool, debian.package, [])
         with suppress(Unavailable):
             commands.run(download, cwd=fresh, seconds=300)
             return
     lists = _private_lists()
-    _check_candidate(tool, package, lists)
+    _check_candidate(tool, debian.package, lists)
     commands.run([*download, *lists], cwd=fresh, seconds=300)
 
 

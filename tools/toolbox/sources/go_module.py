@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolbox import cache, commands, go_toolchain, progress
@@ -26,34 +28,48 @@ def fill(tool: Tool, fresh: Path) -> None:
         minutes = "a minute" if tool.go.minutes == 1 else f"{tool.go.minutes} minutes"
         progress.say(f"{tool.name} {tool.version}: building from its Go module (about {minutes}, once per machine)")
         _build(tool, tool.go, fresh)
-    copy_own_files(tool, fresh)
+    copy_files(tool, fresh)
 
 
-def own_files_current(tool: Tool, place: Path) -> bool:
-    """Whether the files that this repository adds to a built tool are the ones in ``place``."""
+def files_current(tool: Tool, place: Path) -> bool:
+    """Whether the files beside a built tool's programs are in ``place``: this repository's as they are now."""
     if tool.go is None:
         return True
-    return all(_same(tool.go.folder / name, place / target) for target, name in tool.go.own_files.items())
+    own = all(_same(tool.go.folder / name, place / target) for target, name in tool.go.own_files.items())
+    return own and all((place / target).exists() for target in tool.go.module_files)
 
 
-def copy_own_files(tool: Tool, place: Path) -> None:
-    """Put the files that this repository adds into ``place``, each in one step: they may be in use."""
-    if tool.go is not None:
-        for target, name in tool.go.own_files.items():
-            _copy(tool.go.folder / name, place / target)
+def copy_files(tool: Tool, place: Path) -> None:
+    """Put the files beside a built tool's programs into ``place``, each in one step: they may be in use."""
+    if tool.go is None:
+        return
+    for target, name in tool.go.own_files.items():
+        _copy(tool.go.folder / name, place / target)
+    if missing := {target: name for target, name in tool.go.module_files.items() if not (place / target).exists()}:
+        _copy_from_modules(tool.go, missing, place)
 
 
 def _build(tool: Tool, go: GoModule, fresh: Path) -> None:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     program = str(go_toolchain.find(go.folder / "go.mod"))
     ldflags = f"-s -w {go.ldflags.format(version=tool.version)}".strip()
     build = [program, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", ldflags]
-    commands.run([*build, "-o", f"{fresh / 'bin'}/", *go.packages], cwd=go.folder, env=environment, seconds=3600)
-    for target, file in go.module_files.items():
+    commands.run([*build, "-o", f"{fresh / 'bin'}/", *go.packages], cwd=go.folder, env=_environment(), seconds=3600)
+
+
+def _copy_from_modules(go: GoModule, files: Mapping[str, str], place: Path) -> None:
+    """Take files out of modules of the build, which are downloaded for it if need be."""
+    program = str(go_toolchain.find(go.folder / "go.mod"))
+    folders: dict[str, Path] = {}
+    for target, file in files.items():
         module, path = file.split()
-        listing = [program, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
-        folder = Path(commands.run(listing, cwd=go.folder, env=environment).strip())
-        _copy(folder / path, fresh / target)
+        if module not in folders:
+            said = commands.run([program, "mod", "download", "-json", module], cwd=go.folder, env=_environment())
+            folders[module] = Path(json.loads(said)["Dir"])
+        _copy(folders[module] / path, place / target)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
 
 def _copy(source: Path, target: Path) -> None:

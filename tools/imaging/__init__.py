@@ -1,0 +1,1 @@
+"""How Modelyard's container images are built: see docs/images.md."""
