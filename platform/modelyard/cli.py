@@ -70,8 +70,10 @@ def open_(stack: StackOption = None, as_json: JsonOption = False) -> None:
 
 def _plug_in() -> None:
     from modelyard.serving import commands, payload_commands, serve_command
+    from modelyard.tracking import commands as tracking_commands
 
     commands.register(app)
+    tracking_commands.register(app)
     payload_commands.register(app)
     serve_command.register(app)
     for entry_point in entry_points(group="modelyard.commands"):
@@ -80,9 +82,16 @@ def _plug_in() -> None:
 
 def main() -> None:
     """Run the command; an error that a person can act on ends it with its exit code and no traceback."""
+    from modelyard.descriptor import InCluster
+
     _plug_in()
     try:
-        app()
+        try:
+            app()
+        except InCluster as elsewhere:
+            from modelyard.kube import remote
+
+            sys.exit(remote.run(elsewhere.platform, elsewhere.pods, sys.argv[1:]))
     except ModelyardError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(int(error.exit_code))

@@ -32,6 +32,8 @@ class RegistryDatabase(_Document):
     host: str
     port: int
     databases: dict[str, Database]
+    sslmode: str = "prefer"
+    sslrootcert: Path | None = None
 
 
 class ArtifactStore(_Document):
@@ -43,19 +45,45 @@ class ArtifactStore(_Document):
     secret_key_file: Path
 
 
+class InCluster(Exception):
+    """A command on a platform in a cluster has to run there, where its database is reached.
+
+    Attributes:
+        platform: Which.
+        pods: The name of those where it has to: in one of them.
+    """
+
+    def __init__(self, platform: "Descriptor", pods: str) -> None:
+        super().__init__(platform.stack)
+        self.platform, self.pods = platform, pods
+
+
+class SecretKey(_Document):
+    """One value of a Secret in the platform's namespace of a cluster."""
+
+    name: str
+    key: str
+
+
 class TrackingServer(_Document):
+    """MLflow, and its administrator's login: a file's on one machine, a Secret's in a cluster."""
+
     kind: str
     url: str
     username: str | None = None
     password_file: Path | None = None
+    password_secret: SecretKey | None = None
 
 
 class ServingCluster(_Document):
+    """Where models are asked, and by client the keys to it: files on one machine, values of Secrets in a cluster."""
+
     kind: str
     url: str
     admin_url: str
     agent_url: str
     api_key_files: dict[str, Path] = Field(default_factory=dict)
+    api_key_secrets: dict[str, SecretKey] = Field(default_factory=dict)
 
 
 class Monitoring(_Document):
@@ -65,13 +93,30 @@ class Monitoring(_Document):
     pushgateway_url: str
 
 
+class Cluster(_Document):
+    """The Kubernetes cluster that a platform is in, as this machine reaches it.
+
+    Attributes:
+        kubeconfig: None: the account of the pod that this runs in.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str
+
+
 class Descriptor(_Document):
-    """One platform. A part that the stack does not name is absent."""
+    """One platform. A part that the stack does not name is absent.
+
+    Attributes:
+        cluster: Where its parts run if not on this machine; the others' addresses are those for its clients then.
+    """
 
     schema_version: Literal[1] = 1
     stack: str
     protect: bool
     folder: Path
+    cluster: Cluster | None = None
     registry_database: RegistryDatabase | None = None
     artifact_store: ArtifactStore | None = None
     tracking_server: TrackingServer | None = None
@@ -111,6 +156,8 @@ def find(stack: str | None = None) -> Descriptor:
         Unreachable: there is no such platform.
         ModelyardError: there are several, and none was named.
     """
+    if file := os.environ.get("MODELYARD_DESCRIPTOR"):  # in a pod of the platform, which knows no other
+        return read(Path(file))
     known = platforms()
     wanted = stack or os.environ.get("MODELYARD_STACK")
     if wanted is None:
@@ -126,3 +173,19 @@ def find(stack: str | None = None) -> Descriptor:
         name = f"no platform called {wanted!r}" if wanted else "no platform"
         raise Unreachable(f"{name} in {home()}; {there}", fix=f"`make up STACK={wanted or 'local'}` makes it")
     return read(platform_folder(str(wanted)) / FILE_NAME)
+
+
+def here(stack: str | None = None, *, pods: str = "serving-agent") -> Descriptor:
+    """The same for a command that talks to the parts themselves.
+
+    Args:
+        stack: As for `find`.
+        pods: In a cluster, the name of those that reach what the command talks to.
+
+    Raises:
+        InCluster: they are in a cluster, so it has to run there.
+    """
+    platform = find(stack)
+    if platform.cluster is not None:
+        raise InCluster(platform, pods)
+    return platform

@@ -16,6 +16,11 @@ def show(platform: Descriptor, part: str | None, *, lines: int, follow: bool) ->
     Raises:
         ModelyardError: there is no such part or process.
     """
+    if platform.cluster is not None:
+        raise ModelyardError(
+            f"the platform {platform.stack!r} runs in a cluster, which keeps its logs",
+            fix=f"`kubectl -n {platform.cluster.namespace} logs deployment/NAME`; `... get pods` lists them",
+        )
     supervisor = Supervisor(platform.folder)
     specs = supervisor.specs()
     if part is None:

@@ -41,19 +41,24 @@ class Report:
 
 
 def look(platform: Descriptor) -> Report:
-    """Ask the supervisor and every process how they are."""
+    """Ask the supervisor and every process how they are, or the cluster."""
+    if platform.cluster is not None:
+        from modelyard.kube import remote
+
+        return remote.look(platform)
     supervisor = Supervisor(platform.folder)
     # A model server that is still loading its model doesn't make the part unhealthy: `modelyard models` tells of it.
     part_of = {spec.name: spec.part for spec in supervisor.specs() if spec.waited_for}
     processes = supervisor.status()
     parts = tuple(
         _part(part, kind, url, [process for process in processes if part_of.get(process.name) == part])
-        for part, kind, url in _parts(platform)
+        for part, kind, url in addresses(platform)
     )
     return Report(platform.stack, str(platform.folder), parts)
 
 
-def _parts(platform: Descriptor) -> list[tuple[str, str, str]]:
+def addresses(platform: Descriptor) -> list[tuple[str, str, str]]:
+    """Every part: its name, its kind, and where it is."""
     found = []
     if database := platform.registry_database:
         found.append(("registry_database", database.kind, f"postgresql://{database.host}:{database.port}"))

@@ -55,6 +55,11 @@ class Issuer:
         parts = {name: _text(value.to_bytes((value.bit_length() + 7) // 8)) for name, value in vars_of(numbers)}
         return json.dumps({"keys": [{"kty": "RSA", "kid": "one", "alg": "RS256", "use": "sig", **parts}]})
 
+    def private_key(self) -> str:
+        """What it signs with, PEM."""
+        plain = serialization.NoEncryption()
+        return self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+
     def token(self, **claims: object) -> str:
         """A token that is good for a minute, but for what is said otherwise; a claim of None is left out."""
         said = {"iss": self.name, "aud": "models", "sub": "alice", "exp": int(time.time()) + 60} | claims

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,7 @@ class PredictionLoad:
     Attributes:
         url: Where to.
         body: What to ask.
+        open_client: How a client is made.
         versions: How often each version answered well.
         failures: What went wrong, in words.
     """
@@ -42,6 +44,7 @@ class PredictionLoad:
     url: str
     body: dict[str, Any]
     clients: int = 4
+    open_client: Callable[[], httpx.Client] = lambda: httpx.Client(trust_env=False, timeout=30)
     versions: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
@@ -67,7 +70,7 @@ class PredictionLoad:
             time.sleep(0.02)
 
     def _ask(self) -> None:
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        with self.open_client() as client:
             while not self._stop.is_set():
                 try:
                     answer = client.post(self.url, json=self.body)

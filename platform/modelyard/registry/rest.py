@@ -52,6 +52,18 @@ class TrackingApi:
         self._refuse(answer)
         return answer.json()
 
+    def send(self, method: str, path: str, document: dict[str, Any]) -> Any:
+        """The JSON answer to a request that changes something; None if there is none.
+
+        Raises:
+            Unreachable: the server doesn't answer, or failed.
+            AnswerIsNo: the server refused.
+        """
+        with self._answering():
+            answer = self._http.request(method, path, json=document)
+        self._refuse(answer)
+        return answer.json() if answer.content else None
+
     @contextmanager
     def stream(self, path: str) -> Iterator[httpx.Response | None]:
         """An answer that is read piece by piece; None if there is no such thing."""

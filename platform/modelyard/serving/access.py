@@ -100,13 +100,9 @@ def _api_keys(settings: RouterSettings, complain: Complain) -> Document:
 def _jwt(settings: RouterSettings, complain: Complain) -> Document | None:
     assert settings.jwt
     try:
-        keys = settings.jwt.jwks_file.read_text()
-        count = len(json.loads(keys)["keys"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        complain(f"the issuer's keys stay what they were: {settings.jwt.jwks_file} is no JSON Web Key Set: {error!r}")
-        return None
-    if not count:
-        complain(f"the issuer's keys stay what they were: {settings.jwt.jwks_file} has none")
+        keys = key_set(settings.jwt.jwks_file)
+    except (OSError, ValueError) as error:
+        complain(f"the issuer's keys stay what they were: {settings.jwt.jwks_file}: {error}")
         return None
     provider = {
         "issuer": settings.jwt.issuer,
@@ -186,6 +182,23 @@ def _certificate(settings: RouterSettings, complain: Complain) -> Document | Non
     pair = {"certificate_chain": {"inline_string": read[0]}, "private_key": {"inline_string": read[1]}}
     kind = "extensions.transport_sockets.tls.v3.Secret"
     return discovery(kind, [{"name": _CERTIFICATE, "tls_certificate": pair}])
+
+
+def key_set(path: Path) -> str:
+    """A JSON Web Key Set, as it stands in its file.
+
+    Raises:
+        ValueError: it is none, or has no key.
+        OSError: it can't be read.
+    """
+    text = path.read_text()
+    try:
+        count = len(json.loads(text)["keys"])
+    except (ValueError, TypeError, KeyError):
+        count = 0
+    if not count:
+        raise ValueError('it holds no JSON Web Key Set: {"keys": [...]} with at least one key')
+    return text
 
 
 def check_pair(chain: Path, key: Path) -> None:

@@ -7,21 +7,16 @@ on disk and in the database. When it is taken off the platform, it takes its rep
 
 import logging
 import os
-import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from modelyard.errors import ModelyardError
+from modelyard.serving.loop import reconcile
 from modelyard.serving.reconciler import Reconciler
 from modelyard.serving.settings import AgentSettings
-from modelyard.serving.telemetry import Telemetry, serve
-
-log = logging.getLogger("modelyard.serving")
-ERROR_SECONDS = 1.0
+from modelyard.serving.telemetry import Telemetry, serve, telemetry_page
 
 
 def run(settings: AgentSettings, stop: threading.Event) -> None:
@@ -33,33 +28,11 @@ def run(settings: AgentSettings, stop: threading.Event) -> None:
     """
     telemetry = Telemetry()
     reconciler = Reconciler(settings, telemetry)
-    _stop_on_signal(stop, reconciler.wake)
-    server = serve(telemetry, settings.port)
+    server = serve(settings.port, lambda path, _: telemetry_page(telemetry, path))
     reconciler.database.start()
-    while not stop.is_set():
-        reconciler.wake.clear()
-        try:
-            began = time.perf_counter()
-            pause = reconciler.step()
-            telemetry.reconciling.observe(time.perf_counter() - began)
-        except Exception as error:
-            # Whatever it was, the models that are being served must go on being looked after.
-            telemetry.errors.inc()
-            log.error("%s", error, exc_info=not isinstance(error, ModelyardError))
-            pause = ERROR_SECONDS
-        reconciler.wake.wait(pause)
+    reconcile(reconciler, telemetry, stop)
     server.shutdown()
     reconciler.stop()
-
-
-def _stop_on_signal(stop: threading.Event, wake: threading.Event) -> None:
-    def on_signal(number: int, _: object) -> None:
-        log.info("stopping: %s", signal.Signals(number).name)
-        stop.set()
-        wake.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
 
 
 def main(arguments: list[str]) -> int:

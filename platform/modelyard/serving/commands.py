@@ -38,10 +38,10 @@ def deploy_command(
     as_json: Json = False,
 ) -> None:
     """Serve a registered model, and wait until it does."""
-    from modelyard.descriptor import find
+    from modelyard.descriptor import here
     from modelyard.serving.operations import deploy
 
-    done = deploy(find(stack), model, replicas=replicas, timeout=timeout, progress=_say)
+    done = deploy(here(stack), model, replicas=replicas, timeout=timeout, progress=_say)
     if as_json:
         print(json.dumps(dataclasses.asdict(done)))
     else:
@@ -53,10 +53,10 @@ def undeploy_command(
     model: Annotated[str, typer.Argument(help="The model's NAME.")], stack: Stack = None, as_json: Json = False
 ) -> None:
     """Stop serving a model."""
-    from modelyard.descriptor import find
+    from modelyard.descriptor import here
     from modelyard.serving.operations import undeploy
 
-    undeploy(find(stack), model)
+    undeploy(here(stack), model)
     print(json.dumps({"undeployed": model}) if as_json else f"{model} is not deployed any more")
 
 
@@ -68,10 +68,10 @@ def models_command(
     as_json: Json = False,
 ) -> None:
     """Show what is deployed, or what was."""
-    from modelyard.descriptor import find
+    from modelyard.descriptor import here
     from modelyard.serving import operations
 
-    platform = find(stack)
+    platform = here(stack)
     if history or at:
         entries = operations.history(platform, model, at=at.astimezone() if at else None)
         _print_history(entries, as_json)

@@ -14,8 +14,6 @@ ROUTES_FILE = "routes.json"
 CLUSTERS_FILE = "clusters.json"
 ENDPOINTS_FOLDER = "endpoints"
 ROUTE_CONFIG = "models"
-MODEL_HEADER = "x-modelyard-model"
-VERSION_HEADER = "x-modelyard-version"
 MEBIBYTE = 1024 * 1024
 
 

@@ -80,7 +80,7 @@ def deploy(
         Unreachable: a part of the platform that this needs doesn't answer.
     """
     began = time.monotonic()
-    model = _resolve(platform, reference)
+    model = resolve(platform, reference)
     progress(f"{model}: its files are there")
     with deployments_of(platform) as deployments:
         pool = deployments.deploy(model.name, model.version, source=model.source, replicas=replicas)
@@ -112,7 +112,13 @@ def history(platform: Descriptor, model: str | None = None, *, at: datetime | No
         return list(deployments.live_at(at, model) if at else deployments.history(model))
 
 
-def _resolve(platform: Descriptor, reference: str) -> ModelVersion:
+def resolve(platform: Descriptor, reference: str) -> ModelVersion:
+    """The version that a reference means, if its files are there.
+
+    Raises:
+        AnswerIsNo: there is no such version, or its files are missing.
+        Unreachable: the tracking server doesn't answer.
+    """
     server = platform.tracking_server
     if server is None:
         raise ModelyardError(f"the stack {platform.stack} has no tracking server", fix="name the part in its settings")
@@ -144,6 +150,8 @@ def deployments_of(platform: Descriptor) -> Deployments:
             name=known.name,
             user=known.user,
             password_file=known.password_file,
+            sslmode=database.sslmode,
+            sslrootcert=database.sslrootcert,
         )
     )
 

@@ -80,16 +80,11 @@ def _model(settings: AgentSettings, new: NewReplica, files: Path) -> str:
 
 
 def _environment(settings: AgentSettings, new: NewReplica) -> dict[str, str]:
-    threads = str(settings.replica.threads)
     return {
         _MODEL: new.model,
         _VERSION: str(new.version),
         _INDEX: str(new.index),
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "MALLOC_ARENA_MAX": "2",
-        "PYTHONSAFEPATH": "1",
+        **settings.replica.environment,
     }
 
 

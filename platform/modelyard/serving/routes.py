@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from modelyard.serving import answers
 from modelyard.serving.access import headers_to_remove, open_to_all
+from modelyard.serving.answers import MODEL_HEADER, VERSION_HEADER
 from modelyard.serving.clusters import METADATA, cluster_name, grpc_cluster_name
 from modelyard.serving.documents import Document, discovery, type_url
-from modelyard.serving.envoy import MODEL_HEADER, ROUTE_CONFIG, VERSION_HEADER, duration
+from modelyard.serving.envoy import ROUTE_CONFIG, duration
 from modelyard.serving.local_replies import GRPC_STATUSES
 from modelyard.serving.settings import RouterSettings
 
-NAMES_IN_HINT = 20
 GRPC_SERVICE = "/inference.GRPCInferenceService/"
-NOTHING = {"error": "no model is deployed yet", "hint": "deploy one: `modelyard deploy NAME`"}
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def routes(models: Sequence[ModelRoute], settings: RouterSettings) -> Document:
     """
     ready = all(model.shares for model in models)
     table = [
-        _answer({"path": "/v2/health/live"}, 200, {"live": True}) | open_to_all(settings),
+        _answer({"path": "/v2/health/live"}, 200, answers.LIVE) | open_to_all(settings),
         _answer({"path": "/v2/health/ready"}, 200 if ready else 503, {"ready": ready}) | open_to_all(settings),
-        _answer({"path": "/v2"}, 200, {"name": "modelyard", "version": "2", "extensions": []}),
+        _answer({"path": "/v2"}, 200, answers.SERVER),
     ]
     for model in models:
         table += _model_routes(model, settings)
@@ -73,8 +73,7 @@ def _model_routes(model: ModelRoute, settings: RouterSettings) -> list[Document]
         for version, _ in model.shares
     ]
     if model.shares:
-        live = ", ".join(str(version) for version, _ in model.shares)
-        gone = _error(f"model {model.model!r} is not served in this version", f"versions served now: {live}")
+        gone = answers.not_this_version(model.model, [version for version, _ in model.shares])
         table.append(_answer({"prefix": f"{path}/versions/"}, 404, gone))
     return [
         *table,
@@ -94,9 +93,8 @@ def _plain_invocations(models: Sequence[ModelRoute], settings: RouterSettings) -
         return [_forward(unnamed, models[0].shares, models[0], settings)]
     if not models:
         return []
-    what = f"{len(models)} models are deployed: say which one"
-    fix = f"send the header {MODEL_HEADER}, or POST to /models/NAME/invocations; NAME is one of: "
-    return [_answer(unnamed, 400, _error(what, fix + _names(models)))]
+    how = f"send the header {MODEL_HEADER}, or POST to /models/NAME/invocations"
+    return [_answer(unnamed, 400, answers.say_which(_names(models), how))]
 
 
 def _grpc_routes(models: Sequence[ModelRoute], settings: RouterSettings) -> list[Document]:
@@ -106,9 +104,9 @@ def _grpc_routes(models: Sequence[ModelRoute], settings: RouterSettings) -> list
     """
     table = [_forward(_grpc_call(model=model.model), model.shares, model, settings, grpc=True) for model in models]
     if models:
-        table.append(_status(_grpc_call(named=True), 404, _unknown(models)))
+        table.append(_status(_grpc_call(named=True), 404, answers.unknown(_names(models))))
     else:
-        table.append(_status(_grpc_call(), 503, NOTHING))
+        table.append(_status(_grpc_call(), 503, answers.NOTHING_DEPLOYED))
     able = [model for model in models if model.shares]
     if able:  # what is asked of the server as a whole, any replica can answer
         whole = [_grpc_call(method) for method in ("ServerLive", "ServerReady", "ServerMetadata")]
@@ -116,8 +114,8 @@ def _grpc_routes(models: Sequence[ModelRoute], settings: RouterSettings) -> list
     if len(models) == 1:
         table.append(_forward(_grpc_call(), models[0].shares, models[0], settings, grpc=True))
     elif models:
-        fix = f"send its name as metadata, {MODEL_HEADER}: NAME; NAME is one of: {_names(models)}"
-        table.append(_status(_grpc_call(), 400, _error(f"{len(models)} models are deployed: say which one", fix)))
+        how = f"send its name as metadata, {MODEL_HEADER}: NAME"
+        table.append(_status(_grpc_call(), 400, answers.say_which(_names(models), how)))
     return table
 
 
@@ -134,11 +132,10 @@ def _grpc_call(method: str = "", *, model: str | None = None, named: bool = Fals
 def _otherwise(models: Sequence[ModelRoute]) -> list[Document]:
     asks_for_model: list[Document] = [{"prefix": "/v2/models/"}, {"prefix": "/models/"}, {"path": "/invocations"}]
     if not models:
-        table = [_answer(match, 503, NOTHING) for match in asks_for_model]
+        table = [_answer(match, 503, answers.NOTHING_DEPLOYED) for match in asks_for_model]
     else:
-        table = [_answer(match, 404, _unknown(models)) for match in asks_for_model]
-    known = "/v2/models/NAME/infer, /models/NAME/invocations, /invocations, /v2/health/ready"
-    return [*table, _answer({"prefix": "/"}, 404, _error("there is nothing here", f"paths: {known}"))]
+        table = [_answer(match, 404, answers.unknown(_names(models))) for match in asks_for_model]
+    return [*table, _answer({"prefix": "/"}, 404, answers.NOTHING_HERE)]
 
 
 def _forward(
@@ -151,8 +148,7 @@ def _forward(
     grpc: bool = False,
 ) -> Document:
     if not shares:
-        what = f"model {model.model!r} can't answer: {model.reason}"
-        away = _error(what, "`modelyard models` says more; try again later")
+        away = answers.unable(model.model, model.reason)
         return _status(match, 503, away) if grpc else _answer(match, 503, away)
     name = grpc_cluster_name if grpc else cluster_name
     action: Document = {
@@ -200,25 +196,12 @@ def _status(match: Document, status: int, error: dict[str, str]) -> Document:
     }
 
 
-def _unknown(models: Sequence[ModelRoute]) -> dict[str, str]:
-    return _error("no such model is deployed", f"deployed models: {_names(models)}")
-
-
 def _header(name: str, value: str) -> Document:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-def _error(what: str, fix: str) -> dict[str, str]:
-    return {"error": what, "hint": fix}
-
-
-def _names(models: Sequence[ModelRoute]) -> str:
-    return _listed([model.model for model in models])
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMES_IN_HINT
-    return ", ".join(sorted(names)[:NAMES_IN_HINT]) + (f" and {more} more" if more > 0 else "")
+def _names(models: Sequence[ModelRoute]) -> list[str]:
+    return [model.model for model in models]
 
 
 def _in_path(name: str) -> str:

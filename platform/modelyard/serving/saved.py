@@ -98,15 +98,35 @@ class Saved(BaseModel):
         return {(one.model, one.pool): (one.version, one.weight) for one in self.serving}
 
     @classmethod
-    def read(cls, path: Path) -> "Saved":
-        """What was written last; a damaged file counts as none."""
+    def parse(cls, text: str | bytes | None, where: object) -> "Saved":
+        """What was written; something damaged counts as nothing.
+
+        Args:
+            text: None: there is nothing yet.
+            where: It was found, for the log.
+        """
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return cls()
+            return cls() if text is None else cls.model_validate_json(text)
         except ValidationError as error:
-            log.error("%s is damaged and will be written anew: %s", path, error)
+            log.error("%s is damaged and will be written anew: %s", where, error)
             return cls()
 
-    def write(self, path: Path) -> None:
-        write_private(path, self.model_dump_json(indent=1))
+
+class SavedFile:
+    """A memory in a file.
+
+    Args:
+        path: Of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Saved:
+        try:
+            return Saved.parse(self._path.read_bytes(), self._path)
+        except FileNotFoundError:
+            return Saved()
+
+    def write(self, saved: Saved) -> None:
+        write_private(self._path, saved.model_dump_json(indent=1))

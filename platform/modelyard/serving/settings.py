@@ -13,21 +13,30 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """What all have in common."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DatabaseSettings(_Settings):
-    """The database that holds what should be served."""
+class DatabaseSettings(Settings):
+    """The database that holds what should be served.
+
+    Attributes:
+        sslmode: https://www.postgresql.org/docs/current/libpq-ssl.html
+        sslrootcert: Certificates (PEM) that the server's is checked against.
+    """
 
     host: str = "127.0.0.1"
     port: Port
     name: str = "modelyard"
     user: str = "modelyard"
     password_file: Path
+    sslmode: str = "prefer"
+    sslrootcert: Path | None = None
 
 
-class TrackingSettings(_Settings):
+class TrackingSettings(Settings):
     """The tracking server that models are downloaded from."""
 
     url: str
@@ -35,8 +44,8 @@ class TrackingSettings(_Settings):
     password_file: Path | None = None
 
 
-class TlsSettings(_Settings):
-    """The router's certificate, PEM; Envoy takes renewed files by itself.
+class TlsSettings(Settings):
+    """The router's certificate, PEM; the agent hands renewed files to Envoy.
 
     Attributes:
         certificate_file: The certificate with its chain.
@@ -47,7 +56,7 @@ class TlsSettings(_Settings):
     private_key_file: Path
 
 
-class JwtSettings(_Settings):
+class JwtSettings(Settings):
     """Whose tokens are taken.
 
     Attributes:
@@ -61,7 +70,7 @@ class JwtSettings(_Settings):
     jwks_file: Path
 
 
-class RouterSettings(_Settings):
+class RouterSettings(Settings):
     """Envoy in front of the replicas.
 
     Attributes:
@@ -95,7 +104,7 @@ class RouterSettings(_Settings):
     jwt: JwtSettings | None = None
 
 
-class ReplicaSettings(_Settings):
+class ReplicaSettings(Settings):
     """How one model-server process is started.
 
     Attributes:
@@ -114,8 +123,23 @@ class ReplicaSettings(_Settings):
     allow_pickle: tuple[str, ...] = ()
     payload_log: str | None = None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every model server's process, wherever it runs."""
+        return numeric_environment(self.threads)
 
-class AgentSettings(_Settings):
+
+def numeric_environment(threads: int) -> dict[str, str]:
+    """What keeps numerical libraries from taking every core for each of several processes.
+
+    Args:
+        threads: For each process.
+    """
+    libraries = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return libraries | {"MALLOC_ARENA_MAX": "2", "PYTHONSAFEPATH": "1"}
+
+
+class AgentSettings(Settings):
     """The serving agent of one platform.
 
     Attributes:

@@ -1,9 +1,11 @@
 """What the agent says about itself: `/health`, `/metrics`, and the list of replicas for Prometheus."""
 
 import json
+import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -70,35 +72,64 @@ class Telemetry:
         return self.is_published and time.monotonic() - self.reconciled_at < STUCK_SECONDS
 
 
-def serve(telemetry: Telemetry, port: int) -> ThreadingHTTPServer:
-    """Answer `/health` and `/metrics` on loopback, in a thread."""
+@dataclass(frozen=True)
+class Page:
+    """What a request is answered with."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+def json_page(status: int, document: object) -> Page:
+    """An answer in JSON."""
+    return Page(status, json.dumps(document).encode(), "application/json")
+
+
+def telemetry_page(telemetry: Telemetry, path: str) -> Page:
+    """`/health` and `/metrics`."""
+    if path == "/metrics":
+        return Page(200, generate_latest(telemetry.registry), "text/plain; version=0.0.4; charset=utf-8")
+    if path == "/health":
+        return json_page(200 if telemetry.is_healthy else 503, {"ready": telemetry.is_healthy})
+    return json_page(404, {"error": "paths: /health, /metrics"})
+
+
+def serve(
+    port: int, answer: Callable[[str, Mapping[str, str]], Page], *, host: str = "127.0.0.1"
+) -> ThreadingHTTPServer:
+    """Answer requests in a thread.
+
+    Args:
+        port: Where to listen.
+        answer: Given a path without its query, and the headers with names in lower case.
+        host: Which of the machine's addresses.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
 
         def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._send(200, generate_latest(telemetry.registry), "text/plain; version=0.0.4; charset=utf-8")
-            elif self.path == "/health":
-                healthy = telemetry.is_healthy
-                body = json.dumps({"ready": healthy}).encode()
-                self._send(200 if healthy else 503, body, "application/json")
-            else:
-                self._send(404, b'{"error": "paths: /health, /metrics"}', "application/json")
-
-        def _send(self, status: int, body: bytes, content_type: str) -> None:
-            self.send_response(status)
-            self.send_header("content-type", content_type)
-            self.send_header("content-length", str(len(body)))
+            page = answer(self.path.partition("?")[0], {name.lower(): value for name, value in self.headers.items()})
+            self.send_response(page.status)
+            self.send_header("content-type", page.content_type)
+            self.send_header("content-length", str(len(page.body)))
+            self.send_header("connection", "close")  # nobody reads what else the client sends
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(page.body)
+
+        do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET
 
         def log_message(self, *_: object) -> None:
             """Scrapes are not news."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    server = Server((host, port), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), name="http", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), name=f"http-{port}", daemon=True).start()
     return server
 
 

@@ -82,6 +82,7 @@ def _state(
         return "downloading", files.message
     if not mine:
         return "waiting", ""
-    message = f"{ready} of {pool.replicas} replicas ready"
+    trouble = next((f": {replica.trouble}" for replica in mine if replica.trouble and not replica.ready), "")
+    message = f"{ready} of {pool.replicas} replicas ready{trouble}"
     crashed = any(replica.starts > 1 for replica in mine if not replica.ready)
     return ("degraded" if crashed else "starting"), message

@@ -40,6 +40,7 @@ class Replica:
         refuses: It was started again after it had said that it can't load its model.
         log: The last lines it wrote, if it does not get ready.
         grpc_port: Where it answers over gRPC, if it does.
+        trouble: What keeps it from starting, if that is known.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Replica:
     refuses: bool = False
     log: str = ""
     grpc_port: int | None = None
+    trouble: str = ""
 
     @property
     def key(self) -> VersionKey:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelyard.monitoring import rule_files
+from modelyard.monitoring import cluster_rule_files, rule_files
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -21,9 +21,13 @@ MAKE_TARGETS = {"up", "down", "stop", "start"}
 LEVEL_METRIC_OPERATION = re.compile(r"[a-z_]+:[a-z_0-9]+:[a-z0-9_]+")
 
 
+def every_rule_file() -> list[Path]:
+    return sorted({*rule_files(), *cluster_rule_files()})
+
+
 @cache
 def rules(kind: str) -> list[dict[str, Any]]:
-    documents = [yaml.safe_load(file.read_text()) for file in rule_files()]
+    documents = [yaml.safe_load(file.read_text()) for file in every_rule_file()]
     return [rule for document in documents for group in document["groups"] for rule in group["rules"] if kind in rule]
 
 
@@ -69,10 +73,10 @@ def our_metrics() -> set[str]:
 
 
 def test_there_are_rules_for_every_part() -> None:
-    assert {file.stem for file in rule_files()} == {
-        *("artifact-store", "machine", "monitoring", "registry-database", "serving-cluster", "tracking-server"),
-        "model-server",
-    }
+    parts = {"artifact-store", "model-server", "monitoring", "registry-database", "serving-cluster", "tracking-server"}
+    assert {file.stem for file in rule_files()} == parts | {"machine"}
+    assert {file.stem for file in cluster_rule_files()} == parts | {"models", "pods"}
+    assert {file.stem for file in cluster_rule_files(pods=False)} == parts | {"models"}
 
 
 def test_the_rules_name_only_metrics_that_the_platform_has() -> None:
@@ -81,7 +85,7 @@ def test_the_rules_name_only_metrics_that_the_platform_has() -> None:
 
 
 def test_prometheus_accepts_the_rules(promtool: str) -> None:
-    done = subprocess.run([promtool, "check", "rules", *map(str, rule_files())], capture_output=True, text=True)
+    done = subprocess.run([promtool, "check", "rules", *map(str, every_rule_file())], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,7 +11,7 @@ from modelyard.serving.database_link import DatabaseLink
 from modelyard.serving.deployments import open_deployments
 from modelyard.serving.pools import DesiredPool, HistoryEntry, ObservedPool
 from modelyard.serving.replicas import replica_spec
-from modelyard.serving.telemetry import Telemetry, serve, write_targets
+from modelyard.serving.telemetry import Telemetry, serve, telemetry_page, write_targets
 from modelyard.serving.world import NewReplica
 from tests.unit.serving.test_replicas import SETTINGS, spec
 
@@ -73,7 +73,7 @@ def test_history_waits_while_the_database_is_away(database):
 def telemetry():
     telemetry = Telemetry()
     port = any_free_port()
-    server = serve(telemetry, port)
+    server = serve(port, lambda path, _: telemetry_page(telemetry, path))
     telemetry.url = f"http://127.0.0.1:{port}"
     yield telemetry
     server.shutdown()

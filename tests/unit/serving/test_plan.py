@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from modelyard.serving.plan import HOPELESS_STARTS, plan
+from modelyard.serving.decisions import HOPELESS_STARTS
+from modelyard.serving.plan import plan
 from modelyard.serving.pools import DesiredPool
 from modelyard.serving.world import Failure, Files, Limits, Memory, NewReplica, Replica, Serving, World
 

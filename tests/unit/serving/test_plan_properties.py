@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.serving.plan import HOPELESS_STARTS, plan
+from modelyard.serving.decisions import HOPELESS_STARTS
+from modelyard.serving.plan import plan
 from modelyard.serving.pools import DesiredPool
 from modelyard.serving.world import Files, Limits, Memory, Plan, Replica, World
 

@@ -1,8 +1,8 @@
 from datetime import UTC, datetime
 
+from modelyard.serving.ledger import shares_of
 from modelyard.serving.pools import DesiredPool, HistoryEntry
-from modelyard.serving.reconciler import shares_of
-from modelyard.serving.saved import Saved
+from modelyard.serving.saved import Saved, SavedFile
 from modelyard.serving.world import Failure, Memory, Serving
 
 STABLE, CANARY = ("bike", "stable"), ("bike", "canary")
@@ -13,8 +13,8 @@ UNWRITTEN = (HistoryEntry(datetime(2026, 3, 1, tzinfo=UTC), "bike", "stable", 1,
 
 def test_what_is_saved_is_read_again(tmp_path):
     saved = Saved.of(DESIRED, MEMORY, {("bike", 1): "one"}, {STABLE: (1, 100)}, UNWRITTEN)
-    saved.write(tmp_path / "state.json")
-    read = Saved.read(tmp_path / "state.json")
+    SavedFile(tmp_path / "state.json").write(saved)
+    read = SavedFile(tmp_path / "state.json").read()
     assert read == saved
     assert read.memory == MEMORY
     assert read.sources == {("bike", 1): "one", ("bike", 2): "two"}
@@ -23,17 +23,17 @@ def test_what_is_saved_is_read_again(tmp_path):
 
 
 def test_without_a_file_nothing_is_known_to_be_wanted(tmp_path):
-    assert Saved.read(tmp_path / "state.json").desired is None
+    assert SavedFile(tmp_path / "state.json").read().desired is None
 
 
 def test_a_damaged_file_counts_as_none(tmp_path):
     (tmp_path / "state.json").write_text('{"desired": [')
-    assert Saved.read(tmp_path / "state.json") == Saved()
+    assert SavedFile(tmp_path / "state.json").read() == Saved()
 
 
 def test_wanting_nothing_is_not_the_same_as_not_knowing(tmp_path):
-    Saved(desired=()).write(tmp_path / "state.json")
-    assert Saved.read(tmp_path / "state.json").desired == ()
+    SavedFile(tmp_path / "state.json").write(Saved(desired=()))
+    assert SavedFile(tmp_path / "state.json").read().desired == ()
 
 
 def test_a_pool_that_is_alone_has_all_requests():

@@ -11,7 +11,7 @@ import orjson
 from modelyard.errors import ModelyardError
 
 MIB = 1024 * 1024
-_PATHS = ("spool", "access_key_file", "secret_key_file")
+_PATHS = ("spool", "access_key_file", "secret_key_file", "certificate_authority_file")
 
 
 def destination(bucket: str) -> str:
@@ -30,6 +30,7 @@ class StoreAddress:
         access_key_file: The file with the access key, read whenever the store is connected to. None: the AWS SDK's
             own chain (environment, profile, the pod's or the machine's identity).
         secret_key_file: The file with the secret key.
+        certificate_authority_file: Certificates (PEM) that the store's is checked against; None: public authorities.
 
     Raises:
         ModelyardError: the destination is none of those, or one key file is there without the other.
@@ -40,6 +41,7 @@ class StoreAddress:
     region: str | None = None
     access_key_file: Path | None = None
     secret_key_file: Path | None = None
+    certificate_authority_file: Path | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.destination)

@@ -85,6 +85,8 @@ def _s3(address: StoreAddress) -> fs.FileSystem:
             "access_key": address.access_key_file.read_text().strip(),
             "secret_key": address.secret_key_file.read_text().strip(),
         }
+    if address.certificate_authority_file:
+        keys["tls_ca_file_path"] = str(address.certificate_authority_file)
     return fs.S3FileSystem(
         **keys,
         region=address.region or ("us-east-1" if endpoint else None),

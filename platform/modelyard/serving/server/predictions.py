@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from modelyard.serving.answers import VERSION_HEADER
 from modelyard.serving.server import invocations, v2_json
 from modelyard.serving.server.about import PATHS
 from modelyard.serving.server.errors import (
@@ -36,6 +37,7 @@ Recorder = Callable[[Served, Question, Output], None]
 
 INFER, INVOCATIONS = "v2", "invocations"
 _JSON = (b"content-type", b"application/json")
+_VERSION = VERSION_HEADER.encode()
 _BINARY = (b"content-type", b"application/octet-stream")
 _MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE"}
 _TRACEPARENT_LENGTH = 55
@@ -125,6 +127,7 @@ class Predictions:
             if len(request.trace) == _TRACEPARENT_LENGTH:
                 exemplar = {"trace_id": request.trace[3:35].decode("ascii", "replace")}
         if served is not None:
+            headers.append((_VERSION, served.version.encode("latin-1", "replace")))
             served.metrics.answered(protocol, status, time.perf_counter() - began, exemplar)
         return status, headers, said
 

@@ -1,0 +1,1 @@
+"""The tracking server: MLflow, with what a platform asks of it."""
