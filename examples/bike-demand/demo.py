@@ -5,7 +5,6 @@ import os
 import ssl
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -21,7 +20,7 @@ def main() -> int:
     stack = parser.parse_args().stack
     platform = descriptor.find(stack)
     for name, value in environment.variables(platform).items():
-        os.environ[name] = value.read_text().strip() if isinstance(value, Path) else value
+        os.environ[name] = value if isinstance(value, str) else value.read()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 

@@ -1,11 +1,22 @@
 """What a kind gets to build with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pulumi import ComponentResource, Output
 
-from modelyard_infra.contracts import ArtifactLocation, DatabaseEndpoint, Reachable, ScrapeTarget, TrackingEndpoint
+from modelyard_infra.contracts import (
+    ArtifactLocation,
+    ClusterAccess,
+    DatabaseEndpoint,
+    EdgeEndpoint,
+    Images,
+    MetricsPods,
+    Reachable,
+    ScrapeTarget,
+    TrackingEndpoint,
+)
 from modelyard_infra.local_platform import LocalPlatform
 
 T = TypeVar("T", bound=Reachable)
@@ -22,6 +33,7 @@ class PartInputs:
         parent: The component that the part's component belongs to.
         local: The local platform, for kinds that run processes on this machine.
         contracts: The contracts of the parts before this one.
+        apis: What the cluster has to have for any of the parts, as `group/version`, and what to do where it doesn't.
     """
 
     name: str
@@ -30,6 +42,20 @@ class PartInputs:
     parent: ComponentResource
     local: LocalPlatform
     contracts: dict[str, Reachable] = field(default_factory=dict)
+    apis: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> Images:
+        return self._contract("images", Images)
+
+    @property
+    def cluster(self) -> ClusterAccess:
+        return self._contract("cluster", ClusterAccess)
+
+    @property
+    def edge(self) -> EdgeEndpoint | None:
+        """How the platform is reached from outside, if it is."""
+        return self._contract("edge", EdgeEndpoint) if "edge" in self.contracts else None
 
     @property
     def database(self) -> DatabaseEndpoint:
@@ -47,6 +73,16 @@ class PartInputs:
     def scrape_files(self) -> dict[str, Output[str]]:
         """Files with more targets, of every part before this one."""
         return {job: file for contract in self.contracts.values() for job, file in contract.scrape_files.items()}
+
+    @property
+    def scrape_urls(self) -> dict[str, Output[str]]:
+        """Addresses that name more targets, of every part before this one."""
+        return {job: url for contract in self.contracts.values() for job, url in contract.scrape_urls.items()}
+
+    @property
+    def scrape_pods(self) -> dict[str, MetricsPods]:
+        """The pods that these addresses name."""
+        return {job: pods for contract in self.contracts.values() for job, pods in contract.scrape_pods.items()}
 
     @property
     def probe(self) -> dict[str, Output[str]]:

@@ -73,6 +73,8 @@ class StackSettings:
         if not parts:
             raise ModelyardError(f"{file} names no part", fix=f"the parts are: {', '.join(ORDER)}")
         _refuse_missing_needs(parts, where)
+        _refuse_two_places(parts, where)
+        _refuse_missing_images(parts, where)
         _refuse_shared_ports(parts, where)
         _refuse_protected_but_not_durable(general, parts, where)
         return cls(stack, general, parts)
@@ -169,6 +171,12 @@ def _readable(model: type[BaseModel], problem: ErrorDetails, where: _Place, path
     steps = (*path, *inside)
     if problem["type"] == "extra_forbidden":
         valid = sorted(owner.model_fields) + (["kind"] if path and owner is model else [])
+        if "secret" in owner.model_fields and steps[-1].endswith(("password", "key", "token")):
+            return ModelyardError(
+                f"{where(steps)} is not a setting: secrets don't belong into this file",
+                fix=f"put it into a Secret of the platform's namespace, and name that as `secret`; valid here: "
+                f"{', '.join(valid)}",
+            )
         return _unknown_key(steps, valid, where)
     if problem["type"] == "missing":
         return ModelyardError(f"{where(steps)} is missing", fix=_expected(owner, inside))
@@ -207,8 +215,14 @@ def _members(model: type[BaseModel], key: str) -> dict[str, type[BaseModel]]:
 
 def _models(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
     field = model.model_fields.get(key)
-    options = get_args(field.annotation) if field else ()
-    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+    return _inside(field.annotation) if field else []
+
+
+def _inside(annotation: Any) -> list[type[BaseModel]]:
+    """The model that this is, or those of a union, however deep in it they are written."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for option in get_args(annotation) for found in _inside(option)]
 
 
 def _expected(model: type[BaseModel], keys: tuple[str, ...]) -> str:
@@ -259,6 +273,30 @@ def _refuse_missing_needs(parts: Mapping[str, ChosenPart], where: _Place) -> Non
                 f"{where([part])} (kind {chosen.kind.name}) needs {', '.join(missing)}, which the stack doesn't name",
                 fix=f"add `{NAMESPACE}:{missing[0]}:` with a kind, or leave {part} out",
             )
+
+
+def _refuse_two_places(parts: Mapping[str, ChosenPart], where: _Place) -> None:
+    """Refuse parts that could not reach each other: some in a cluster, some on this machine."""
+    inside = [part for part, chosen in parts.items() if chosen.kind.in_cluster]
+    outside = [part for part in parts if part not in (*inside, "images", "cluster")]
+    if inside and outside:
+        raise ModelyardError(
+            f"{where([outside[0], 'kind'])} is {parts[outside[0]].kind.name!r}, which runs on this machine, and "
+            f"{inside[0]} is {parts[inside[0]].kind.name!r}, which runs in a cluster: they could not reach each other",
+            fix="choose kinds that run in one place for all parts",
+        )
+
+
+def _refuse_missing_images(parts: Mapping[str, ChosenPart], where: _Place) -> None:
+    known = getattr(parts["images"].settings, "references", {}) if "images" in parts else {}
+    for part, chosen in parts.items():
+        for image in chosen.kind.images:
+            if image not in known:
+                raise ModelyardError(
+                    f"{where([part])} (kind {chosen.kind.name}) runs the image {image!r}, which isn't among "
+                    f"{NAMESPACE}:images' references",
+                    fix=f"`make images IMAGES={image} PUSH=<your registry>` builds it and prints what to write there",
+                )
 
 
 def _refuse_shared_ports(parts: Mapping[str, ChosenPart], where: _Place) -> None:

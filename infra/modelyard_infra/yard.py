@@ -1,14 +1,20 @@
 """The whole platform: builds the parts in order and hands each the contracts of those before it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pulumi import ComponentResource, Output, ResourceOptions, export
 
+from modelyard.home import platform_folder
 from modelyard_infra.contracts import (
     ArtifactLocation,
+    ClusterAccess,
     DatabaseEndpoint,
+    EdgeEndpoint,
+    Images,
     MonitoringEndpoint,
     Reachable,
+    SecretReference,
     ServingEndpoint,
     TrackingEndpoint,
 )
@@ -37,13 +43,18 @@ class Yard(ComponentResource):
             minimum_free_mib=settings.general.minimum_free_mib,
             after=self._kinds(settings),
         )
+        chosen_parts = settings.parts.values()
+        apis = {api: fix for chosen in chosen_parts for api, fix in chosen.kind.apis(chosen.settings).items()}
         for part in ORDER:
             if part in settings.parts:
                 chosen = settings.parts[part]
-                inputs = PartInputs(part, settings.stack, settings.general.protect, self, local, dict(self.contracts))
+                contracts, protect = dict(self.contracts), settings.general.protect
+                inputs = PartInputs(part, settings.stack, protect, self, local, contracts, apis)
                 self.contracts[part] = chosen.kind.build(chosen.settings, inputs)
         if local.is_used:
             self._describe(settings, local)
+        elif isinstance(cluster := self.contracts.get("cluster"), ClusterAccess):
+            self._describe_cluster(settings, cluster)
         self.register_outputs({})
 
     def export_outputs(self) -> None:
@@ -64,6 +75,20 @@ class Yard(ComponentResource):
             for part in sorted(HOLD_DATA & settings.parts.keys())
         ]
 
+    def _describe_cluster(self, settings: StackSettings, cluster: ClusterAccess) -> None:
+        """What the `modelyard` command on this machine has to know: where the cluster is, and where clients ask."""
+        folder = str(platform_folder(settings.stack))
+        place = {"kubeconfig": cluster.kubeconfig, "context": cluster.context, "namespace": cluster.namespace}
+        document: dict[str, Any] = {
+            "stack": settings.stack,
+            "protect": settings.general.protect,
+            "folder": folder,
+            "cluster": {key: value for key, value in place.items() if value is not None},
+        }
+        for part, section in _reached_from_outside(self.contracts).items():
+            document[part] = {"kind": settings.parts[part].kind.name} | section
+        DescriptorFile("descriptor", folder=folder, document=document, opts=ResourceOptions(parent=self))
+
     def _describe(self, settings: StackSettings, local: LocalPlatform) -> None:
         document: dict[str, Any] = {
             "stack": settings.stack,
@@ -80,16 +105,43 @@ class Yard(ComponentResource):
         )
 
 
+def _reached_from_outside(contracts: Mapping[str, Reachable]) -> dict[str, dict[str, Any]]:
+    """Sections of the parts that an edge leads to: its addresses for them, and where the keys to them are kept."""
+    edge = contracts.get("edge")
+    if not isinstance(edge, EdgeEndpoint):
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    if isinstance(tracking := contracts.get("tracking_server"), TrackingEndpoint):
+        login = {"username": tracking.username, "password_secret": _key(tracking.password)} if tracking.password else {}
+        found["tracking_server"] = {"url": edge.url("tracking_server")} | login
+    if isinstance(serving := contracts.get("serving_cluster"), ServingEndpoint):
+        url = edge.url("serving_cluster")
+        keys = {client: _key(reference) for client, reference in serving.api_keys.items()}
+        found["serving_cluster"] = {"url": url, "admin_url": url, "agent_url": url, "api_key_secrets": keys}
+    return found
+
+
+def _key(secret: SecretReference) -> dict[str, Any]:
+    return {"name": secret.name, "key": secret.key}
+
+
 def _address(contract: Reachable) -> Any:
     match contract:
         case DatabaseEndpoint():
             return Output.format("postgresql://{0}:{1}", contract.host, contract.port)
         case ArtifactLocation():
-            return Output.format("s3://{0} at {1}", contract.bucket, contract.endpoint_url)
+            known = Output.all(contract.bucket, contract.endpoint_url)
+            return known.apply(lambda where: f"s3://{where[0]} at {where[1] or f'AWS, {contract.region}'}")
         case TrackingEndpoint() | ServingEndpoint():
             return contract.url
         case MonitoringEndpoint():
             return contract.prometheus_url
+        case ClusterAccess():
+            return contract.namespace
+        case EdgeEndpoint():
+            return {part: contract.url(part) for part in contract.hosts}
+        case Images():
+            return dict(contract.references)
     raise TypeError(f"no address is known for a {type(contract).__name__}")
 
 

@@ -59,7 +59,8 @@ def variables() -> dict[str, str]:
     """What plain `pulumi` needs in its environment to work on local stacks."""
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), tools_path(), os.environ.get("PATH", os.defpath)]),
-        "PULUMI_BACKEND_URL": f"file://{home.state_folder()}",
+        # Without attributes: their files aren't written in one go, and a half-written one makes the state unreadable.
+        "PULUMI_BACKEND_URL": f"file://{home.state_folder()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(home.passphrase_file()),
         "PULUMI_HOME": os.environ.get("PULUMI_HOME") or str(home.home() / "engine"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,14 @@ import typer
 from modelyard.errors import AnswerIsNo, ModelyardError
 
 if TYPE_CHECKING:
+    from modelyard.descriptor import Descriptor
     from modelyard.status_report import Report
+    from modelyard_infra.settings import StackSettings
 
 Stack = Annotated[str, typer.Option("--stack", "-s", help="Which platform; any name makes one of its own")]
+
+
+SETTLE_SECONDS = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def up(stack: Stack = "local") -> None:
     """Make the platform, or mend it, or bring it to changed settings."""
-    from modelyard import descriptor, status_report
+    from modelyard import descriptor
     from modelyard.processes import Supervisor
     from modelyard_infra.commands import engine, state
     from modelyard_infra.settings import StackSettings
@@ -37,17 +43,31 @@ def up(stack: Stack = "local") -> None:
         if state.clear_stale_locks(stack):
             print(f"the last command on stack {stack!r} was killed; its lock is cleared", file=sys.stderr)
         file, env = state.ensure_stack_file(stack), engine.variables()
-        StackSettings.read(stack, state.configuration(file), file, state.project_name())
+        settings = StackSettings.read(stack, state.configuration(file), file, state.project_name())
         if not state.has_state(stack) and engine.pulumi(["stack", "init", "--non-interactive"], stack=stack, env=env):
             raise AnswerIsNo(f"the stack {stack!r} could not be made", fix="what the engine said above tells why")
         state.keep_stack_file(stack)
         if engine.pulumi(["up", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env):
+            for line in _troubles(settings):
+                print(f"in the cluster: {line}", file=sys.stderr)
             raise AnswerIsNo(
                 f"the platform {stack!r} is not (completely) up",
                 fix=f"what the engine said above tells why; its settings are in {file}; then repeat the command, "
                 f"or `make down STACK={stack}` to remove what there is",
             )
-    _show(status_report.look(descriptor.find(stack)))
+    _show(_settled(descriptor.find(stack)))
+
+
+def _troubles(settings: "StackSettings") -> list[str]:
+    """What a cluster says of workloads that aren't ready; the engine only says that they aren't."""
+    cluster = settings.parts.get("cluster")
+    if cluster is None or cluster.kind.name != "existing":
+        return []
+    from modelyard.kube import remote
+    from modelyard_infra.parts.cluster import existing
+
+    assert isinstance(cluster.settings, existing.Settings)
+    return remote.troubles(existing.place(cluster.settings, settings.stack))
 
 
 def down(
@@ -102,7 +122,7 @@ def stop(stack: Stack = "local") -> None:
     from modelyard.processes import Supervisor
     from modelyard_infra.commands import state
 
-    folder = descriptor.find(stack).folder
+    folder = _on_this_machine(descriptor.find(stack)).folder
     with state.alone(stack):
         Supervisor(folder).stop_all()
     print(f"platform {stack!r} is stopped; `make start STACK={stack}` goes on with it", file=sys.stderr)
@@ -114,10 +134,30 @@ def start(stack: Stack = "local") -> None:
     from modelyard.processes import Supervisor
     from modelyard_infra.commands import state
 
-    platform = descriptor.find(stack)
+    platform = _on_this_machine(descriptor.find(stack))
     with state.alone(stack):
         Supervisor(platform.folder).start_all()
     _show(status_report.look(platform))
+
+
+def _settled(platform: "Descriptor") -> "Report":
+    """How the platform is, once it is up; pods in a cluster may take turns for some time after that."""
+    from modelyard import status_report
+
+    deadline = time.monotonic() + (SETTLE_SECONDS if platform.cluster else 0)
+    while not (report := status_report.look(platform)).is_up and time.monotonic() < deadline:
+        time.sleep(1)
+    return report
+
+
+def _on_this_machine(platform: "Descriptor") -> "Descriptor":
+    """The platform, unless others look after its processes."""
+    if platform.cluster is not None:
+        raise ModelyardError(
+            f"the platform {platform.stack!r} runs in a cluster, which keeps it running",
+            fix=f"`kubectl -n {platform.cluster.namespace} scale deployment NAME --replicas=0` pauses one workload",
+        )
+    return platform
 
 
 def _show(report: "Report") -> None:

@@ -96,6 +96,8 @@ def clear_stale_locks(stack: str) -> bool:
     Raises:
         ModelyardError: another engine works on the stack right now.
     """
+    for attributes in home.state_folder().rglob("*.attrs"):  # of earlier versions; perhaps half-written
+        attributes.unlink(missing_ok=True)
     found = locks(stack)
     for lock in found:
         if not lock.is_stale:
@@ -238,7 +240,7 @@ def forget(stack: str) -> None:
     base = home.state_folder() / ".pulumi"
     for folder in ("locks/organization", "backups", "history"):
         shutil.rmtree(base / folder / project_name() / stack, ignore_errors=True)
-    for ending in ("", ".attrs", ".bak", ".bak.attrs"):
+    for ending in ("", ".bak"):
         state_file(stack).with_name(f"{stack}.json{ending}").unlink(missing_ok=True)
     for file in (kept_stack_file(stack), _own_lock(stack)):
         file.unlink(missing_ok=True)

@@ -1,12 +1,13 @@
 """The parts of a platform. A part's folder has one file per kind, and the file's name is the kind.
 
 A kind's module exports `Settings` and `build(settings, inputs) -> contract`, and `NEEDS`, the parts whose
-contracts it uses. Only the chosen kind is imported, so a local stack never pays for a cloud SDK.
+contracts it uses; kinds in a cluster also `IMAGES`, the container images that they run, and `apis(settings)`, what has
+to be installed there by others. Only the chosen kind is imported, so a local stack never pays for a cloud SDK.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +16,16 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.errors import ModelyardError
 from modelyard_infra.contracts import Reachable
 
-ORDER = ("registry_database", "artifact_store", "tracking_server", "serving_cluster", "monitoring")
+ORDER = (
+    "images",
+    "cluster",
+    "edge",
+    "registry_database",
+    "artifact_store",
+    "tracking_server",
+    "serving_cluster",
+    "monitoring",
+)
 """The parts, each after those it may need."""
 
 HOLD_DATA = frozenset({"registry_database", "artifact_store"})
@@ -31,6 +41,10 @@ class PartSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def _needs_no_apis(_settings: PartSettings) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Kind:
     """One chosen kind of a part, loaded."""
@@ -40,6 +54,13 @@ class Kind:
     settings: type[PartSettings]
     build: Callable[..., Reachable]
     needs: tuple[str, ...]
+    images: tuple[str, ...] = ()
+    apis: Callable[[Any], Mapping[str, str]] = _needs_no_apis
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether it runs in a Kubernetes cluster, not on this machine."""
+        return "cluster" in self.needs
 
 
 def kinds(part: str) -> list[str]:
@@ -57,4 +78,12 @@ def load(part: str, kind: str) -> Kind:
     if kind not in kinds(part):
         raise ModelyardError(f"{part} has no kind {kind!r}", fix=f"its kinds are: {', '.join(kinds(part))}")
     module = cast(Any, importlib.import_module(f"{__name__}.{part}.{kind}"))
-    return Kind(part, kind, module.Settings, module.build, tuple(module.NEEDS))
+    return Kind(
+        part,
+        kind,
+        module.Settings,
+        module.build,
+        tuple(module.NEEDS),
+        images=tuple(getattr(module, "IMAGES", ())),
+        apis=getattr(module, "apis", _needs_no_apis),
+    )

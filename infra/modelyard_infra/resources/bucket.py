@@ -1,17 +1,15 @@
 """A versioned bucket in an S3 store that runs as a process."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import CheckFailure, CheckResult, Resource
 
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import SecretFiles
+from modelyard.provisioning import bucket
 from modelyard_infra.resources.local import Inputs, LocalProvider
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 
 class BucketProvider(LocalProvider):
@@ -35,10 +33,7 @@ class BucketProvider(LocalProvider):
 
         name = inputs["name"]
         try:
-            client = s3_client(inputs)
-            if name not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
-                client.create_bucket(Bucket=name)
-            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+            bucket.ensure(s3_client(inputs), name)
         except (BotoCoreError, ClientError) as error:
             raise ModelyardError(
                 f"the bucket {name!r} can't be made at {inputs['endpoint_url']}: {error}",
@@ -56,22 +51,9 @@ class BucketProvider(LocalProvider):
 
 def s3_client(inputs: Inputs) -> Any:
     """A client for the store, with the secrets read from their files."""
-    import boto3
-    import botocore.session
-    from botocore.config import Config
-
     secrets = SecretFiles(Path(inputs["folder"]) / "secrets")
-    nobodys = {"profile": (None, None, None, None), "config_file": (None, None, "/dev/null", None)}
-    session = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=nobodys))
-    client: BaseClient = session.client(
-        "s3",
-        endpoint_url=inputs["endpoint_url"],
-        region_name=inputs["region"],
-        aws_access_key_id=secrets.read(inputs["access_key"]),
-        aws_secret_access_key=secrets.read(inputs["secret_key"]),
-        config=Config(s3={"addressing_style": "path"}, proxies={}),
-    )
-    return client
+    keys = (secrets.read(inputs[key]) for key in ("access_key", "secret_key"))
+    return bucket.client(inputs["endpoint_url"], inputs["region"], *keys)
 
 
 class Bucket(Resource, module="modelyard", name="Bucket"):

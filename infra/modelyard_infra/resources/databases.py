@@ -9,6 +9,7 @@ from pulumi.dynamic import Resource
 
 from modelyard.errors import ModelyardError
 from modelyard.processes.files import SecretFiles
+from modelyard.provisioning import databases
 from modelyard_infra.resources.local import Inputs, LocalProvider
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ class DatabasesProvider(LocalProvider):
         return f"{inputs['folder']}#databases"
 
     def make(self, inputs: Inputs) -> Inputs:
+        secrets = SecretFiles(Path(inputs["folder"]) / "secrets")
         with _superuser(inputs) as connection:
             for owner in inputs["owners"]:
-                _ensure(connection, owner, SecretFiles(Path(inputs["folder"]) / "secrets").read(owner["password"]))
+                databases.ensure(connection, _owner(inputs, owner), secrets.read(owner["password"]))
         return {"names": [owner["user"] for owner in inputs["owners"]]}
 
     def difference(self, inputs: Inputs) -> str | None:
@@ -43,6 +45,17 @@ class DatabasesProvider(LocalProvider):
 
     def unmake(self, inputs: Inputs) -> None:
         pass
+
+
+def _owner(inputs: Inputs, owner: Mapping[str, Any]) -> databases.Owner:
+    file = SecretFiles(Path(inputs["folder"]) / "secrets").path(owner["password"])
+    return databases.Owner(
+        user=owner["user"],
+        database=owner["database"],
+        connections=int(owner["connections"]),
+        member_of=tuple(owner["member_of"]),
+        password_file=file,
+    )
 
 
 def _superuser(inputs: Inputs) -> "psycopg.Connection[Any]":
@@ -73,29 +86,6 @@ def _connect(inputs: Inputs, user: str, password: str, database: str) -> "psycop
         sslmode="disable",
         options="",
     )
-
-
-def _ensure(connection: "psycopg.Connection[Any]", owner: Mapping[str, Any], password: str) -> None:
-    from psycopg import sql
-
-    user = sql.Identifier(owner["user"])
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [owner["user"]]).fetchone():
-        connection.execute(sql.SQL("CREATE ROLE {}").format(user))
-    # What goes over the wire and might end up in the server's log is what the server keeps, not the password.
-    verifier = connection.pgconn.encrypt_password(password.encode(), owner["user"].encode(), b"scram-sha-256").decode()
-    connection.execute(
-        sql.SQL("ALTER ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}").format(
-            user, sql.Literal(verifier), sql.Literal(int(owner["connections"]))
-        )
-    )
-    for role in owner["member_of"]:
-        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), user))
-    if owner["database"] == "postgres":
-        return
-    database = sql.Identifier(owner["database"])
-    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [owner["database"]]).fetchone():
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY file_copy").format(database, user))
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
 
 
 class Databases(Resource, module="modelyard", name="Databases"):

@@ -34,7 +34,7 @@ class SchemaMigrationProvider(LocalProvider):
     def make(self, inputs: Inputs) -> Inputs:
         folder = Path(inputs["folder"])
         command = [
-            *(sys.executable, "-m", "modelyard_infra.parts.tracking_server._migrate"),
+            *(sys.executable, "-m", "modelyard.provisioning.mlflow_schema"),
             *("--uri", inputs["uri"], "--snapshots", str(folder / "snapshots"), "--pg-dump", inputs["pg_dump"]),
         ]
         mark = {PLATFORM_VARIABLE: str(folder), "PATH": os.environ.get("PATH", os.defpath)}

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 Document: TypeAlias = dict[str, Any]
+REFRESH = "15s"
+SPEAK_OF_OTHERS = frozenset({"pushgateway", "pods"})
 
 
 class _Receiver(BaseModel):
@@ -75,7 +77,8 @@ class EmailReceiver(_Receiver):
         return {"email_configs": [mail | login]}
 
 
-Receiver = Annotated[NoReceiver | WebhookReceiver | SlackReceiver | EmailReceiver, Field(discriminator="kind")]
+AnyReceiver: TypeAlias = NoReceiver | WebhookReceiver | SlackReceiver | EmailReceiver
+Receiver = Annotated[AnyReceiver, Field(discriminator="kind")]
 
 
 def prometheus(
@@ -88,21 +91,28 @@ def prometheus(
     prober: str,
     alertmanager: str,
     rules: str,
+    target_urls: Mapping[str, str] | None = None,
 ) -> Document:
     """Prometheus' configuration.
 
     Args:
         stack: Becomes the `platform` label of everything.
         scrape_seconds: Between two scrapes of one target.
-        targets: Mappings of `job`, `address`, `path` and, where a login is needed, `username` and `password_file`.
+        targets: Mappings of `job`, `path`, `address` or `each` (a name that has an SRV record for every replica) and,
+            where a login is needed, `username` and `password_file`.
         target_files: Job → file with more targets, which changes while Prometheus runs.
         probes: Name → address that must answer 200.
         prober: `host:port` of the blackbox exporter.
         alertmanager: `host:port`.
         rules: Glob of the rule files.
+        target_urls: Job → address that names more targets.
     """
     jobs = [_job(target) for target in targets]
     jobs += [{"job_name": job, "file_sd_configs": [{"files": [file]}]} for job, file in sorted(target_files.items())]
+    jobs += [
+        {"job_name": job, "http_sd_configs": [{"url": url, "refresh_interval": REFRESH}]}
+        for job, url in sorted((target_urls or {}).items())
+    ]
     return {
         "global": {
             "scrape_interval": f"{scrape_seconds}s",
@@ -120,10 +130,13 @@ def _job(target: Mapping[str, str]) -> Document:
     job: Document = {
         "job_name": target["job"],
         "metrics_path": target["path"],
-        "static_configs": [{"targets": [target["address"]]}],
     }
-    if target["job"] == "pushgateway":
-        job["honor_labels"] = True  # what was pushed says itself where it comes from
+    if "each" in target:
+        job["dns_sd_configs"] = [{"names": [target["each"]], "type": "SRV", "refresh_interval": REFRESH}]
+    else:
+        job["static_configs"] = [{"targets": [target["address"]]}]
+    if target["job"] in SPEAK_OF_OTHERS:
+        job["honor_labels"] = True  # what they tell says itself where it comes from
     if "username" in target:
         job["basic_auth"] = {"username": target["username"], "password_file": target["password_file"]}
     return job
@@ -149,7 +162,7 @@ def prober() -> Document:
     return {"modules": {"healthy": {"prober": "http", "timeout": "5s", "http": http}}}
 
 
-def alertmanager(receiver: NoReceiver | WebhookReceiver | SlackReceiver | EmailReceiver) -> Document:
+def alertmanager(receiver: AnyReceiver) -> Document:
     """Alertmanager's configuration: one route; a warning is silent while the same part has a critical alert."""
     return {
         "route": {

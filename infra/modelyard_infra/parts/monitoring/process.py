@@ -182,7 +182,7 @@ class ProcessMonitoring(ComponentResource):
                     "{0}:{1}/{2}?sslmode=disable", database.host, database.port, access.name
                 ),
                 "DATA_SOURCE_USER": access.user,
-                "DATA_SOURCE_PASS_FILE": access.password.path,
+                "DATA_SOURCE_PASS_FILE": access.password.file,
             },
             after=database.after,
         )

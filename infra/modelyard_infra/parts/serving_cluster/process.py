@@ -25,29 +25,16 @@ from modelyard.serving.settings import (
 from modelyard_infra.contracts import ScrapeTarget, ServingEndpoint
 from modelyard_infra.part_inputs import PartInputs
 from modelyard_infra.parts import PartSettings
-from modelyard_infra.parts.serving_cluster._access import Client, Jwt, Tls, as_host, is_loopback
+from modelyard_infra.parts._certificate import CertificateFiles
+from modelyard_infra.parts._tokens import IssuerWithFile
+from modelyard_infra.parts.serving_cluster._access import Client, as_host, is_loopback
+from modelyard_infra.parts.serving_cluster._payload_log import PayloadLog, as_settings
 from modelyard_infra.resources.generated_secret import GeneratedSecret
 from modelyard_infra.resources.ports import Ports
 from modelyard_infra.resources.process import Process
 
 NEEDS = ("registry_database", "artifact_store", "tracking_server")
 Port = Annotated[int, Field(ge=1024, le=65535)]
-
-
-class PayloadLog(PartSettings):
-    """What is recorded of the requests to models.
-
-    Attributes:
-        sample: Share of the requests, above 0, up to 1.
-        redact: Columns, inputs or outputs, that are never stored.
-        max_seconds: How old records are, at most, when they reach the artifact store (while it answers).
-        max_spool_mib: What may wait on this machine's disk while it doesn't; more is dropped, and counted.
-    """
-
-    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
-    redact: tuple[str, ...] = ()
-    max_seconds: PositiveFloat = 60
-    max_spool_mib: PositiveInt = 1024
 
 
 class Settings(PartSettings):
@@ -67,7 +54,8 @@ class Settings(PartSettings):
             have to be in a format that can't: skops, ONNX, a booster's own.
         payload_log: Record inputs and outputs as Parquet files in the artifact store; left out, nothing is recorded.
         grpc: Answer V2 over gRPC too, on the same port; takes each model server some 15 MB.
-        tls: The certificate; left out, requests come in as they are.
+        tls: The certificate that clients see, renewed files of which are taken as soon as both are there; left out,
+            requests come in as they are.
         api_keys: Names of clients; each gets a generated key, and requests without one of these are refused.
         jwt: Requests without a token of this issuer are refused.
         host: The name in the certificate by which clients reach this machine; left out, the address.
@@ -85,15 +73,15 @@ class Settings(PartSettings):
     allow_pickle: tuple[str, ...] = ()
     payload_log: PayloadLog | None = None
     grpc: bool = True
-    tls: Tls | None = None
+    tls: CertificateFiles | None = None
     api_keys: tuple[Client, ...] = ()
-    jwt: Jwt | None = None
+    jwt: IssuerWithFile | None = None
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")] | None = None
     address: str = "127.0.0.1"
 
     @field_validator("jwt")
     @classmethod
-    def _one_way_in(cls, value: Jwt | None, info: ValidationInfo) -> Jwt | None:
+    def _one_way_in(cls, value: IssuerWithFile | None, info: ValidationInfo) -> IssuerWithFile | None:
         if value is not None and info.data.get("api_keys"):
             raise ValueError("there are api_keys too, and one request can't bring both: choose one of them")
         return value
@@ -210,27 +198,15 @@ class ProcessCluster(ComponentResource):
         return settings.model_dump_json(indent=1)
 
     def _payload_log(self, known: dict[str, Any]) -> str | None:
-        wanted = self._settings.payload_log
-        if wanted is None:
-            return None
-        from modelyard.serving.payloads.settings import PayloadSettings, StoreAddress, destination
-
-        store = StoreAddress(
-            destination(known["bucket"]),
+        return as_settings(
+            self._settings.payload_log,
+            spool=self._inputs.local.path / "serving" / "payloads",
+            bucket=known["bucket"],
             endpoint_url=known["store_url"],
             region=self._inputs.artifacts.region,
-            access_key_file=Path(known["access_key_file"]),
-            secret_key_file=Path(known["secret_key_file"]),
+            access_key_file=known["access_key_file"],
+            secret_key_file=known["secret_key_file"],
         )
-        settings = PayloadSettings(
-            store,
-            spool=self._inputs.local.path / "serving" / "payloads",
-            sample=wanted.sample,
-            redact=frozenset(wanted.redact),
-            max_seconds=wanted.max_seconds,
-            max_spool_mib=wanted.max_spool_mib,
-        )
-        return settings.to_json().decode()
 
     def _router_settings(self, ports: dict[str, int], api_keys: dict[str, str]) -> RouterSettings:
         tls, jwt = self._settings.tls, self._settings.jwt

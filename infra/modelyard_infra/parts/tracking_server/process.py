@@ -7,11 +7,14 @@ from importlib.metadata import version
 from typing import Annotated
 
 from pulumi import ComponentResource, Output, ResourceOptions
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from modelyard.tracking import environment as tracking_environment
+from modelyard.tracking.settings import IssuerSettings
 from modelyard_infra.contracts import DatabaseAccess, ScrapeTarget, TrackingEndpoint
 from modelyard_infra.part_inputs import PartInputs
 from modelyard_infra.parts import PartSettings
+from modelyard_infra.parts._tokens import UsersOf
 from modelyard_infra.parts.registry_database import _programs
 from modelyard_infra.resources.generated_secret import GeneratedSecret
 from modelyard_infra.resources.ports import Ports
@@ -21,8 +24,6 @@ from modelyard_infra.resources.schema_migration import SchemaMigration
 
 NEEDS = ("registry_database", "artifact_store")
 ADMIN = "admin"
-SOURCE_PATTERN = r"^(mlflow-artifacts:/|models:/m-[0-9a-f]{32}$)"  # what a registered model may be a version of
-STORES = 3  # SQLAlchemy engines one server process opens: tracking, registry, and one to spare
 SERVER = ("-m", "uvicorn", "--host", "127.0.0.1", "--workers", "1", "--no-server-header", "--log-level", "warning")
 
 
@@ -32,14 +33,23 @@ class Settings(PartSettings):
     Attributes:
         port: On loopback; left out, 5000 or a free one.
         auth: Whether people and programs must log in; the admin's secret is generated.
+        jwt: Whose tokens are a login, too.
         allowed_hosts: `Host` headers to accept besides the loopback ones.
         cors_allowed_origins: Web pages of which origins may call the server.
     """
 
     port: Annotated[int, Field(ge=1024, le=65535)] | None = None
     auth: bool = False
+    jwt: UsersOf | None = None
     allowed_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d+)?$")], ...] = ()
     cors_allowed_origins: tuple[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:-]+$")], ...] = ()
+
+    @field_validator("jwt")
+    @classmethod
+    def _with_logins(cls, value: UsersOf | None, info: ValidationInfo) -> UsersOf | None:
+        if value is not None and not info.data.get("auth"):
+            raise ValueError("nobody has to log in: set `auth: true` too")
+        return value
 
 
 class ProcessServer(ComponentResource):
@@ -126,7 +136,7 @@ class ProcessServer(ComponentResource):
         import sys
 
         name, auth = self._inputs.name, self._settings.auth
-        app = ["--factory", "mlflow.server.auth:create_app"] if auth else ["mlflow.server.fastapi_app:app"]
+        app = ["--factory", "modelyard.tracking.app:create"] if auth else ["mlflow.server.fastapi_app:app"]
         url = Output.format("http://127.0.0.1:{0}", self._port)
         ready = (
             "/health" if auth else "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -152,34 +162,27 @@ class ProcessServer(ComponentResource):
     def _environment(self, passwords: PrivateFile) -> dict[str, Output[str] | str]:
         folder, artifacts = self._inputs.local.path / self._inputs.name, self._inputs.artifacts
         mlflow = self._inputs.database.databases["mlflow"]
-        pool = max(2, mlflow.connections // STORES // 2)
         environment: dict[str, Output[str] | str] = {
+            **tracking_environment.common(mlflow.connections),
             "_MLFLOW_SERVER_FILE_STORE": self._uri(mlflow),
-            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": Output.format("s3://{0}", artifacts.bucket),
-            "_MLFLOW_SGI_NAME": "uvicorn",
-            "_MLFLOW_IN_JOB_EXECUTOR": "false",
             "prometheus_multiproc_dir": str(folder / "metrics"),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_SERVER_ALLOWED_HOSTS": self._allowed_hosts(),
-            "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": SOURCE_PATTERN,
-            "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
-            "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(pool),
-            "MLFLOW_SQLALCHEMYSTORE_POOL_RECYCLE": "600",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_S3_ENDPOINT_URL": artifacts.endpoint_url,
+            "MLFLOW_S3_ENDPOINT_URL": artifacts.endpoint_url.apply(str),
             "AWS_DEFAULT_REGION": artifacts.region,
             "AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws"),
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_EC2_METADATA_DISABLED": "true",
             "PGPASSFILE": passwords.absolute,
         }
         if self._settings.cors_allowed_origins:
             environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(self._settings.cors_allowed_origins)
         if self._settings.auth:
             environment["MLFLOW_AUTH_CONFIG_PATH"] = str(folder / "auth.ini")
+            environment |= tracking_environment.login((ADMIN,), self._issuer(), direct=True)
         return environment
+
+    def _issuer(self) -> IssuerSettings | None:
+        jwt = self._settings.jwt
+        return IssuerSettings.model_validate(jwt.model_dump()) if jwt else None
 
     def _allowed_hosts(self) -> Output[str]:
         return self._port.apply(
@@ -195,13 +198,8 @@ class ProcessServer(ComponentResource):
         )
 
     def _auth_config(self) -> Output[str]:
-        return Output.format(
-            "[mlflow]\ndefault_permission = READ\ndatabase_uri = {0}\nadmin_username = {1}\n"
-            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-            "grant_default_workspace_access = false\n",
-            self._uri(self._inputs.database.databases["mlflow_auth"]),
-            ADMIN,
-        )
+        users = self._uri(self._inputs.database.databases["mlflow_auth"])
+        return users.apply(lambda uri: tracking_environment.auth_config(uri, ADMIN))
 
 
 def build(settings: Settings, inputs: PartInputs) -> TrackingEndpoint:

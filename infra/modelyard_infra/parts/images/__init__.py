@@ -1,0 +1,1 @@
+"""Which container images the parts of a cluster run."""
