@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_configure(config: pytest.Config) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "get.py"), "--path"], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "tools" / "get.py"), "--path", "--for-tests"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         pytest.exit(f"the tools are missing: {done.stderr.strip()} (`make tools`)", returncode=2)

@@ -93,6 +93,15 @@ def test_up_goes_on_after_one_that_was_killed_half_way(fresh):
     assert {process.state for process in fresh.supervisor.status()} == {"running"}
 
 
+def test_a_state_whose_attributes_were_half_written_is_read(broken):
+    """As an engine of an earlier version left it that was killed while it wrote."""
+    attributes = broken.state_file.with_name(f"{broken.state_file.name}.attrs")
+    assert not attributes.exists(), "the engine writes attributes, which is not done in one go"
+    attributes.touch()
+    succeeded(broken.run("up", "--stack", broken.stack))
+    assert not attributes.exists()
+
+
 def test_down_after_an_up_that_was_killed_half_way_leaves_nothing(fresh):
     kill_engine(started_up(fresh, half_way(fresh)))
     ports = [port for spec in fresh.supervisor.specs() for port in spec.ports]

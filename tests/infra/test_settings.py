@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from imaging import catalog
 from modelyard.errors import ModelyardError
 from modelyard_infra.parts import ORDER, kinds
 from modelyard_infra.program import whole_config
@@ -34,10 +35,63 @@ def refused(config, tmp_path):
     return str(error.value)
 
 
-@pytest.mark.parametrize("template", sorted((ROOT / "stacks" / "templates").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_template_is_valid(template, tmp_path):
-    settings = read(yaml.safe_load(template.read_text())["config"], tmp_path)
-    assert list(settings.parts) == list(ORDER)
+HELD = ["registry_database", "artifact_store", "tracking_server"]
+IMAGES = tuple(catalog.IMAGES)
+
+
+def template_config(name):
+    return yaml.safe_load((ROOT / "stacks" / "templates" / f"{name}.yaml").read_text())["config"]
+
+
+def cluster_config(references=None, **parts):
+    """The template for clusters with all images, and with some parts written otherwise."""
+    pinned = {name: f"registry.example/{name}@sha256:{'0' * 64}" for name in IMAGES}
+    changed = {"images": {"kind": "pinned", "references": references or pinned}} | parts
+    return template_config("cluster") | {f"modelyard:{part}": value for part, value in changed.items()}
+
+
+@pytest.mark.parametrize("template", ["local", "preview"])
+def test_every_template_of_this_machine_is_valid_and_has_all_parts(template, tmp_path):
+    settings = read(template_config(template), tmp_path)
+    assert list(settings.parts) == [part for part in ORDER if part not in ("images", "cluster", "edge")]
+
+
+def test_the_template_for_clusters_says_which_images_it_wants(tmp_path):
+    said = refused(template_config("cluster"), tmp_path)
+    assert "registry_database (kind statefulset) runs the image 'postgresql'" in said
+    assert "make images IMAGES=postgresql PUSH=<your registry>" in said
+
+
+def test_the_template_for_clusters_is_valid_with_its_images(tmp_path):
+    assert list(read(cluster_config(), tmp_path).parts) == [
+        "images",
+        "cluster",
+        "edge",
+        *HELD,
+        "serving_cluster",
+        "monitoring",
+    ]
+
+
+def test_an_image_by_tag_is_refused(tmp_path):
+    said = refused(cluster_config(references={"agent": "registry.example/agent:1.0"}), tmp_path)
+    assert "not <registry>/<name>@sha256:<64 hexadecimal digits>" in said
+
+
+def test_a_cluster_that_nothing_pins_is_refused(tmp_path):
+    said = refused(cluster_config() | {"modelyard:cluster": {"kind": "existing"}}, tmp_path)
+    assert "neither `context` nor `server` says which cluster is meant" in said
+
+
+def test_parts_in_two_places_are_refused(tmp_path):
+    said = refused(cluster_config() | {"modelyard:tracking_server": {"kind": "process"}}, tmp_path)
+    assert "tracking_server.kind is 'process', which runs on this machine" in said
+
+
+def test_a_part_in_a_cluster_needs_a_cluster(tmp_path):
+    config = cluster_config()
+    del config["modelyard:cluster"]
+    assert "needs cluster, which the stack doesn't name" in refused(config, tmp_path)
 
 
 def test_defaults_are_safe(tmp_path):

@@ -1,0 +1,1 @@
+"""Pulumi providers that stand in for those that are not to be had where the tests run."""

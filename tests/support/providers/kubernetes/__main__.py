@@ -1,0 +1,3 @@
+from tests.support.providers.kubernetes.server import main
+
+main()
