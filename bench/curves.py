@@ -1,6 +1,7 @@
 """Latency against load, for each model server, as a chart."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -38,11 +39,8 @@ def measure(
         say: Told about each.
     """
 
-    def ours(folder: Path):  # type: ignore[no-untyped-def]
-        return servers.ours(folder, proofs)
-
     asked = {
-        "modelyard": (ours, servers.INFER, v2),
+        "modelyard": (partial(servers.ours, proofs=proofs), servers.INFER, v2),
         "LitServe": (servers.litserve, "/predict", split),
         "MLServer": (servers.mlserver, servers.INFER, v2),
         "BentoML": (servers.bentoml, "/predict", split),

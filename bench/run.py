@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from bench import by_hand
 from tests.support.local_platform import MODELYARD, LocalPlatform, a_platform, succeeded
 
 MIB = 1024 * 1024
+UP = ("up", "--yes", "--skip-preview")
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
@@ -58,18 +59,16 @@ def memory_mib(platform: LocalPlatform) -> dict[str, float]:
     return found | {"supervisor": supervisor.memory_full_info().pss / MIB}
 
 
-def empty_program(env: dict[str, str]) -> Callable[[], float]:
-    """`pulumi up` with nothing to do of a Python program that does nothing, in the same backend and environment."""
+def empty_program(
+    env: dict[str, str], text: str = "import pulumi\n", command: Sequence[str] = UP
+) -> Callable[[], float]:
+    """Pulumi with nothing to do for a Python program that does next to nothing, in the same backend and environment."""
     folder = Path(tempfile.mkdtemp(prefix="empty-"))
     (folder / "Pulumi.yaml").write_text("name: empty\nruntime: python\n")
-    (folder / "__main__.py").write_text("import pulumi\n")
+    (folder / "__main__.py").write_text(text)
     pulumi(["stack", "init", "empty"], folder, env)
-    pulumi(["up", "--yes", "--skip-preview", "--stack", "empty"], folder, env)
-
-    def measure() -> float:
-        return seconds(lambda: pulumi(["up", "--yes", "--skip-preview", "--stack", "empty"], folder, env))
-
-    return measure
+    pulumi([*UP, "--stack", "empty"], folder, env)
+    return lambda: seconds(lambda: pulumi([*command, "--stack", "empty"], folder, env))
 
 
 def pulumi(arguments: list[str], folder: Path, env: dict[str, str]) -> None:
@@ -114,7 +113,7 @@ def _nothing_to_do(first: LocalPlatform, times: int) -> list[Row]:
     pairs = []
     for _ in range(times + 2):
         floor = empty()
-        ours = seconds(lambda: pulumi(["up", "--yes", "--skip-preview", "--stack", first.stack], ROOT, env))
+        ours = seconds(lambda: pulumi([*UP, "--stack", first.stack], ROOT, env))
         pairs.append((ours, floor))
     ours, floor = (statistics.median(values) for values in zip(*pairs, strict=True))
     ratio = statistics.median(one / other for one, other in pairs)
