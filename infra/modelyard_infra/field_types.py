@@ -1,5 +1,6 @@
 """Types of settings that several kinds have."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,15 @@ SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])
 
 SecretField = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
 """The name of one of a Secret's fields (Kubernetes calls it a key)."""
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""Addresses, such as `10.20.0.0/16`."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pulumi import ComponentResource, Output
+from pulumi import Alias, ComponentResource, Output, ResourceOptions
 
 from modelyard_infra.contracts import (
     ArtifactLocation,
@@ -33,7 +33,9 @@ class PartInputs:
         parent: The component that the part's component belongs to.
         local: The local platform, for kinds that run processes on this machine.
         contracts: The contracts of the parts before this one.
-        apis: What the cluster has to have for any of the parts, as `group/version`, and what to do where it doesn't.
+        apis: What the cluster has to have for any of the parts, as a path below `/apis`, and what to do where it
+            doesn't.
+        volumes: Whether any of the parts keeps data on the cluster's volumes.
     """
 
     name: str
@@ -43,6 +45,18 @@ class PartInputs:
     local: LocalPlatform
     contracts: dict[str, Reachable] = field(default_factory=dict)
     apis: Mapping[str, str] = field(default_factory=dict)
+    volumes: bool = False
+
+    def was(self, *kinds: str, opts: ResourceOptions | None) -> ResourceOptions:
+        """Options of a component that takes over what another kind of the part made, where a stack turns to it.
+
+        Objects that both have keep their names: without this they would be made first, and then deleted as the other's.
+
+        Args:
+            kinds: The last words of the others' types.
+        """
+        aliases = [Alias(type_=f"modelyard:{self.name}:{kind}") for kind in kinds]
+        return ResourceOptions.merge(opts, ResourceOptions(aliases=aliases))
 
     @property
     def images(self) -> Images:

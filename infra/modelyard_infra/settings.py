@@ -75,6 +75,7 @@ class StackSettings:
         _refuse_missing_needs(parts, where)
         _refuse_two_places(parts, where)
         _refuse_missing_images(parts, where)
+        _refuse_misfits(parts, where)
         _refuse_shared_ports(parts, where)
         _refuse_protected_but_not_durable(general, parts, where)
         return cls(stack, general, parts)
@@ -297,6 +298,13 @@ def _refuse_missing_images(parts: Mapping[str, ChosenPart], where: _Place) -> No
                     f"{NAMESPACE}:images' references",
                     fix=f"`make images IMAGES={image} PUSH=<your registry>` builds it and prints what to write there",
                 )
+
+
+def _refuse_misfits(parts: Mapping[str, ChosenPart], where: _Place) -> None:
+    others = {part: chosen.settings for part, chosen in parts.items()}
+    for part, chosen in parts.items():
+        for key, what, fix in chosen.kind.misfits(chosen.settings, others):
+            raise ModelyardError(f"{where([part, key])}: {what}", fix=fix)
 
 
 def _refuse_shared_ports(parts: Mapping[str, ChosenPart], where: _Place) -> None:

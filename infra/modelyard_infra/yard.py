@@ -1,11 +1,13 @@
 """The whole platform: builds the parts in order and hands each the contracts of those before it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from pulumi import ComponentResource, Output, ResourceOptions, export
 
 from modelyard.home import platform_folder
+from modelyard.kube import connect
 from modelyard_infra.contracts import (
     ArtifactLocation,
     ClusterAccess,
@@ -44,12 +46,13 @@ class Yard(ComponentResource):
             after=self._kinds(settings),
         )
         chosen_parts = settings.parts.values()
+        volumes = any(chosen.kind.volumes for chosen in chosen_parts)
         apis = {api: fix for chosen in chosen_parts for api, fix in chosen.kind.apis(chosen.settings).items()}
         for part in ORDER:
             if part in settings.parts:
                 chosen = settings.parts[part]
                 contracts, protect = dict(self.contracts), settings.general.protect
-                inputs = PartInputs(part, settings.stack, protect, self, local, contracts, apis)
+                inputs = PartInputs(part, settings.stack, protect, self, local, contracts, apis, volumes)
                 self.contracts[part] = chosen.kind.build(chosen.settings, inputs)
         if local.is_used:
             self._describe(settings, local)
@@ -64,19 +67,28 @@ class Yard(ComponentResource):
 
     def _kinds(self, settings: StackSettings) -> list[PartKind]:
         """The kinds of the parts that hold data, remembered, so that a change of one is refused before all else."""
-        return [
-            PartKind(
-                f"{part}-kind",
-                part=part,
-                kind=settings.parts[part].kind.name,
-                migrated_from=settings.parts[part].migrated_from,
-                opts=ResourceOptions(parent=self),
+        made = []
+        for part in sorted(HOLD_DATA & settings.parts.keys()):
+            chosen = settings.parts[part]
+            made.append(
+                PartKind(
+                    f"{part}-kind",
+                    part=part,
+                    kind=chosen.kind.name,
+                    place=chosen.kind.place(chosen.settings),
+                    migrated_from=chosen.migrated_from,
+                    opts=ResourceOptions(parent=self),
+                )
             )
-            for part in sorted(HOLD_DATA & settings.parts.keys())
-        ]
+        return made
 
     def _describe_cluster(self, settings: StackSettings, cluster: ClusterAccess) -> None:
-        """What the `modelyard` command on this machine has to know: where the cluster is, and where clients ask."""
+        """What the `modelyard` command has to know: where the cluster is, and where clients ask.
+
+        In a file for this machine, and in a ConfigMap for others: `modelyard connect`.
+        """
+        from modelyard_infra.workloads.objects import Objects  # not for platforms of this machine: it is heavy
+
         folder = str(platform_folder(settings.stack))
         place = {"kubeconfig": cluster.kubeconfig, "context": cluster.context, "namespace": cluster.namespace}
         document: dict[str, Any] = {
@@ -87,6 +99,9 @@ class Yard(ComponentResource):
         }
         for part, section in _reached_from_outside(self.contracts).items():
             document[part] = {"kind": settings.parts[part].kind.name} | section
+        text: Output[str] = Output.json_dumps(document).apply(lambda known: connect.published(json.loads(known)))
+        objects = Objects("platform", cluster=cluster, images=Images({}), stack=settings.stack, parent=self)
+        objects.config_map(connect.CONFIG_MAP, {connect.KEY: text})
         DescriptorFile("descriptor", folder=folder, document=document, opts=ResourceOptions(parent=self))
 
     def _describe(self, settings: StackSettings, local: LocalPlatform) -> None:

@@ -69,6 +69,7 @@ def open_(stack: StackOption = None, as_json: JsonOption = False) -> None:
 
 
 def _plug_in() -> None:
+    from modelyard.kube import connect
     from modelyard.serving import commands, payload_commands, serve_command
     from modelyard.tracking import commands as tracking_commands
 
@@ -76,6 +77,7 @@ def _plug_in() -> None:
     tracking_commands.register(app)
     payload_commands.register(app)
     serve_command.register(app)
+    connect.register(app)
     for entry_point in entry_points(group="modelyard.commands"):
         entry_point.load()(app)
 

@@ -4,6 +4,7 @@ It is the last thing the Pulumi program writes and the only thing the `modelyard
 command needs no Pulumi, no state backend and no passphrase. It holds references to secrets, never secrets.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Literal
@@ -130,15 +131,32 @@ def read(path: Path) -> Descriptor:
     Raises:
         ModelyardError: it is damaged, or another version of Modelyard wrote it.
     """
+    return parse(path.read_bytes(), str(path), fix=f"`make up STACK={path.parent.name}` writes it anew")
+
+
+def parse(text: str | bytes, where: str, *, fix: str) -> Descriptor:
+    """A descriptor as text.
+
+    Args:
+        where: It was found.
+        fix: What to do where it isn't one.
+
+    Raises:
+        ModelyardError: it is damaged, or another version of Modelyard wrote it.
+    """
     try:
-        return Descriptor.model_validate_json(path.read_bytes())
+        return Descriptor.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in problem["loc"]) or "the document"
+        key = ".".join(str(step) for step in problem["loc"]) or "the document"
         raise ModelyardError(
-            f"{path} is not a platform descriptor of schema version {SCHEMA_VERSION}: {where}: {problem['msg']}",
-            fix=f"`make up STACK={path.parent.name}` writes it anew",
+            f"{where} is not a platform descriptor of schema version {SCHEMA_VERSION}: {key}: {problem['msg']}", fix=fix
         ) from None
+
+
+def as_text(descriptor: Descriptor) -> str:
+    """The descriptor, the same one always the same."""
+    return json.dumps(descriptor.model_dump(mode="json", exclude_none=True), indent=1, sort_keys=True) + "\n"
 
 
 def platforms() -> list[str]:

@@ -19,14 +19,38 @@ def look(api_server):
             "server": api_server.url,
             "namespace": "ml",
             "stack": "prod",
+            "owner": "mine",
             "create_namespace": True,
             "storage_class": "slow",
+            "volumes": True,
             "oldest": [1, 30],
             "apis": {},
         }
         return ClusterCheckProvider().make(inputs | changes)["version"]
 
     return run
+
+
+@pytest.fixture
+def somebody(api_server, client, tmp_path):
+    """The kubeconfig of an account with these rules in every namespace and in the cluster as a whole."""
+
+    def with_rules(*rules):
+        roles = "/apis/rbac.authorization.k8s.io/v1"
+        client(f"{roles}/clusterroles", {"metadata": {"name": "somebody"}, "rules": list(rules)})
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "somebody"}
+        account = {"kind": "ServiceAccount", "name": "default", "namespace": "default"}
+        binding = {"metadata": {"name": "somebody"}, "roleRef": role, "subjects": [account]}
+        client(f"{roles}/clusterrolebindings", binding)
+        with api_server.client() as administrator:
+            made = administrator.post("/api/v1/namespaces/default/serviceaccounts/default/token", json={"spec": {}})
+        document = yaml.safe_load(api_server.kubeconfig.read_text())
+        document["users"][0]["user"] = {"token": made.json()["status"]["token"]}
+        file = tmp_path / "somebody"
+        file.write_text(yaml.safe_dump(document))
+        return str(file)
+
+    return with_rules
 
 
 @pytest.fixture
@@ -94,9 +118,42 @@ def test_no_default_storage_class(look):
     assert "set modelyard:cluster.storage_class to one of: slow" in refused(look, storage_class=None)
 
 
+def test_no_storage_class_is_asked_for_where_there_are_no_volumes(look):
+    assert look(storage_class=None, volumes=False)
+
+
 def test_a_namespace_of_another_stack(look, client):
     client("/api/v1/namespaces", {"metadata": {"name": "ml-other", "labels": {"modelyard.dev/stack": "other"}}})
     assert "belongs to the stack 'other'" in refused(look, namespace="ml-other")
+
+
+def test_a_namespace_of_a_stack_that_has_the_same_name_elsewhere(look, client):
+    labels = {"modelyard.dev/stack": "prod", "modelyard.dev/owner": "colleague"}
+    client("/api/v1/namespaces", {"metadata": {"name": "ml-shared", "labels": labels}})
+    assert "belongs to the stack 'prod', of another state than this one" in refused(look, namespace="ml-shared")
+    assert look(namespace="ml-shared", owner="colleague")
+
+
+def test_a_given_namespace_that_another_stack_uses(look, client):
+    client("/api/v1/namespaces", {"metadata": {"name": "ml-common"}})
+    labels = {"modelyard.dev/stack": "other", "modelyard.dev/owner": "theirs"}
+    policies = "/apis/networking.k8s.io/v1/namespaces/ml-common/networkpolicies"
+    client(policies, {"metadata": {"name": "closed", "labels": labels}, "spec": {"podSelector": {}}})
+    assert "belongs to the stack 'other'" in refused(look, namespace="ml-common", create_namespace=False)
+
+
+def test_another_cluster_than_the_one_the_platform_was_made_in(look, api_server):
+    with api_server.client() as client:
+        uid = client.get("/api/v1/namespaces/kube-system").json()["metadata"]["uid"]
+    assert look(cluster=uid)
+    said = refused(look, cluster="0" * len(uid))
+    assert "isn't the one that this platform was made in" in said
+
+
+def test_a_platform_does_not_move_to_another_namespace():
+    failures = ClusterCheckProvider().check({"namespace": "ml"}, {"namespace": "ml-new"}).failures
+    assert "its data would stay behind. Put `namespace: ml` back" in failures[0].reason
+    assert ClusterCheckProvider().check({"namespace": "ml"}, {"namespace": "ml"}).failures == []
 
 
 def test_a_namespace_that_somebody_else_made(look, client):
@@ -108,6 +165,17 @@ def test_a_namespace_that_somebody_else_made(look, client):
 def test_a_namespace_that_was_promised_and_is_missing(look):
     said = refused(look, namespace="ml-missing", create_namespace=False)
     assert "the namespace 'ml-missing' isn't there" in said
+
+
+def test_an_account_that_may_only_see_its_namespace_will_do(look, client, somebody):
+    client("/api/v1/namespaces", {"metadata": {"name": "ml-small"}})
+    rules = (
+        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["ml-small"], "verbs": ["get"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["get"]},
+    )
+    wanted = {"storage.k8s.io/v1/storageclasses/any": "never said"}
+    kubeconfig = somebody(*rules)
+    assert look(namespace="ml-small", create_namespace=False, kubeconfig=kubeconfig, apis=wanted, storage_class=None)
 
 
 def test_an_account_without_rights(look, api_server, tmp_path):

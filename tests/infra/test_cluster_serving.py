@@ -111,7 +111,7 @@ def test_another_controller_gets_no_objects_of_envoy_gateways(made):
 
 def test_another_controller_cannot_be_told_of_keys(made):
     edge = EDGE | {"tls": {"kind": "secret", "name": "given"}, "policies": "none"}
-    with pytest.raises(ModelyardError, match="api_keys and jwt are Envoy Gateway's"):
+    with pytest.raises(ModelyardError, match="keys and tokens are looked at by Envoy Gateway"):
         made(edge=edge)
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from modelyard.errors import ModelyardError
+from modelyard.kube import kubeconfig as kubeconfigs
 from modelyard_infra.parts.cluster import _kubeconfig
 
 
@@ -54,8 +55,24 @@ def test_the_file_is_looked_for_where_kubectl_looks(kubeconfig, monkeypatch):
     assert _kubeconfig.choose(None, None, None).context == "prod"
 
 
-def test_in_a_pod_its_own_account_is_used(tmp_path, monkeypatch):
+@pytest.fixture
+def in_a_pod(tmp_path, monkeypatch):
+    """As in a pod of the cluster at https://10.0.0.1:443, without a kubeconfig."""
     (tmp_path / "token").write_text("t")
-    monkeypatch.setattr(_kubeconfig, "ACCOUNT", tmp_path)
+    monkeypatch.setattr(kubeconfigs, "ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBECONFIG", str(Path(tmp_path, "nowhere")))
-    assert _kubeconfig.choose(None, None, "https://here") == _kubeconfig.Chosen(None, None, "https://here")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+
+
+def test_in_a_pod_its_own_account_is_used(in_a_pod):
+    here = "https://10.0.0.1:443"
+    assert _kubeconfig.choose(None, None, here) == _kubeconfig.Chosen(None, None, here)
+
+
+def test_in_a_pod_another_cluster_is_refused(in_a_pod):
+    assert "runs in a pod of the cluster at https://10.0.0.1:443" in refused(None, None, "https://prod.example")
+
+
+def test_in_a_pod_a_context_means_another_cluster(in_a_pod):
+    assert "context is 'prod', and there is no kubeconfig that could have it" in refused(None, "prod", None)

@@ -1,6 +1,7 @@
 """Make, pause and remove whole platforms: `modelyard up`, `down`, `stop`, `start`, `pulumi-env`."""
 
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,11 @@ def up(stack: Stack = "local") -> None:
     from modelyard_infra.settings import StackSettings
 
     folder = _checked(stack)
+    if known := _made_elsewhere(stack):
+        raise ModelyardError(
+            f"{stack!r} is a platform in {known}, which was made from another machine",
+            fix=f"change it there; or `make down STACK={stack}` forgets it here, and you make one of your own",
+        )
     engine.check_home()
     Supervisor(folder).daemon.check_place()
     engine.prepare_home()
@@ -84,6 +90,10 @@ def down(
     if not (folder.exists() or state.state_file(stack).exists()):
         print(f"there is no platform {stack!r} in {home.home()}", file=sys.stderr)
         return
+    if known := _made_elsewhere(stack):
+        shutil.rmtree(folder)
+        print(f"forgot {stack!r}, which goes on in {known}: who made it can remove it", file=sys.stderr)
+        return
     if not force:
         state.has_state(stack)
     confirm.deletion(stack, yes=yes)
@@ -95,6 +105,17 @@ def down(
             print(f"also stopped {stray}, which the stack's state did not know", file=sys.stderr)
         state.forget(stack)
     print(f"platform {stack!r} is gone", file=sys.stderr)
+
+
+def _made_elsewhere(stack: str) -> str | None:
+    """Where a platform is that this machine only knows of (`modelyard connect`); None: it was made here, or isn't."""
+    from modelyard import descriptor
+    from modelyard_infra.commands import state
+
+    if state.state_file(stack).exists() or stack not in descriptor.platforms():
+        return None
+    cluster = descriptor.find(stack).cluster
+    return f"the namespace {cluster.namespace} of context {cluster.context!r}" if cluster else None
 
 
 def _destroy(stack: str, folder: Path, *, force: bool) -> None:
@@ -109,10 +130,17 @@ def _destroy(stack: str, folder: Path, *, force: bool) -> None:
         if folder.is_dir():
             Supervisor(folder).shut_down()
         code = engine.pulumi(["destroy", "--yes", "--skip-preview", "--non-interactive"], stack=stack, env=env)
+    left = state.namespace(stack) if code else None
     if code and not force:
+        without_it = "forgets the platform, and leaves the namespace {0} to you" if left else "removes it without it"
         raise AnswerIsNo(
             f"the stack {stack!r} could not be destroyed",
-            fix=f"the engine said above why; `make down STACK={stack} FORCE=1` removes the platform without it",
+            fix=f"the engine said above why; `make down STACK={stack} FORCE=1` {without_it.format(left)}",
+        )
+    if left:
+        print(
+            f"what is left in the cluster is yours to remove: `kubectl delete namespace {left}` takes all of it",
+            file=sys.stderr,
         )
 
 

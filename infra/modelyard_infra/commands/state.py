@@ -129,6 +129,12 @@ def resources(stack: str) -> list[dict[str, Any]] | None:
     return found
 
 
+def namespace(stack: str) -> str | None:
+    """The namespace of a cluster that the stack's state knows its objects to be in; None: they are on this machine."""
+    checks = [one for one in resources(stack) or [] if one["type"].endswith(":ClusterCheck")]
+    return checks[0]["outputs"]["namespace"] if checks else None
+
+
 def _own_lock(stack: str) -> Path:
     return home.home() / "stacks" / f"{stack}.lock"
 

@@ -1,13 +1,12 @@
 """The parts of a platform. A part's folder has one file per kind, and the file's name is the kind.
 
-A kind's module exports `Settings` and `build(settings, inputs) -> contract`, and `NEEDS`, the parts whose
-contracts it uses; kinds in a cluster also `IMAGES`, the container images that they run, and `apis(settings)`, what has
-to be installed there by others. Only the chosen kind is imported, so a local stack never pays for a cloud SDK.
+A kind's module exports `Settings` and `build(settings, inputs) -> contract`, and `NEEDS`, the parts whose contracts it
+uses; what else it may export, `Kind` says. Only the chosen kind is imported: a local stack never pays for a cloud SDK.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,13 +40,25 @@ class PartSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _needs_no_apis(_settings: PartSettings) -> Mapping[str, str]:
+def _nothing(_settings: PartSettings) -> Mapping[str, str]:
     return {}
+
+
+def _no_misfit(_settings: PartSettings, _others: Mapping[str, PartSettings]) -> Iterator[tuple[str, str, str]]:
+    return iter(())
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One chosen kind of a part, loaded."""
+    """One chosen kind of a part, loaded.
+
+    Attributes:
+        images: What its pods run.
+        volumes: Whether it keeps data on the cluster's volumes.
+        apis: What others have to have installed in the cluster, as a path below `/apis`, and how.
+        place: Settings that say where the data is, by their keys: a change would leave it behind.
+        misfits: What of its settings doesn't go with those of other parts: the key, what is wrong, what to do.
+    """
 
     part: str
     name: str
@@ -55,7 +66,10 @@ class Kind:
     build: Callable[..., Reachable]
     needs: tuple[str, ...]
     images: tuple[str, ...] = ()
-    apis: Callable[[Any], Mapping[str, str]] = _needs_no_apis
+    volumes: bool = False
+    apis: Callable[[Any], Mapping[str, str]] = _nothing
+    place: Callable[[Any], Mapping[str, str]] = _nothing
+    misfits: Callable[[Any, Mapping[str, Any]], Iterator[tuple[str, str, str]]] = _no_misfit
 
     @property
     def in_cluster(self) -> bool:
@@ -85,5 +99,8 @@ def load(part: str, kind: str) -> Kind:
         module.build,
         tuple(module.NEEDS),
         images=tuple(getattr(module, "IMAGES", ())),
-        apis=getattr(module, "apis", _needs_no_apis),
+        volumes=getattr(module, "VOLUMES", False),
+        apis=getattr(module, "apis", _nothing),
+        place=getattr(module, "place", _nothing),
+        misfits=getattr(module, "misfits", _no_misfit),
     )

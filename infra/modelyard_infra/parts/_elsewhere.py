@@ -9,14 +9,9 @@ from pulumi import Output
 from pydantic import AfterValidator, Field
 
 from modelyard_infra.contracts import SecretReference
-from modelyard_infra.field_types import ObjectName, Port, ReadableFile, SecretField, SecretName
+from modelyard_infra.field_types import Network, ObjectName, Port, ReadableFile, SecretField, SecretName
 from modelyard_infra.parts import PartSettings
 from modelyard_infra.workloads.objects import ANYWHERE, Objects
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text)
-    return text
 
 
 def _with_certificates(path: str) -> str:
@@ -68,7 +63,7 @@ class Networks(PartSettings):
     """
 
     kind: Literal["networks"]
-    cidrs: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1)]
+    cidrs: Annotated[tuple[Network, ...], Field(min_length=1)]
 
 
 class OtherNamespace(PartSettings):

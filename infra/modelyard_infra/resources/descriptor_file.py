@@ -1,6 +1,5 @@
-"""The platform descriptor as a file: the last resource of a local stack."""
+"""The platform descriptor as a file: the last resource of a stack."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import Resource
 
-from modelyard.descriptor import FILE_NAME, Descriptor
+from modelyard.descriptor import FILE_NAME, Descriptor, as_text
 from modelyard.processes.files import write_private
 from modelyard_infra.resources.local import Inputs, LocalProvider
 
@@ -35,12 +34,11 @@ class DescriptorFileProvider(LocalProvider):
 
 
 def _content(inputs: Inputs) -> str:
-    document = Descriptor.model_validate(inputs["document"]).model_dump(mode="json", exclude_none=True)
-    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+    return as_text(Descriptor.model_validate(inputs["document"]))
 
 
 class DescriptorFile(Resource, module="modelyard", name="DescriptorFile"):
-    """The descriptor of a local platform.
+    """The descriptor of a platform, for the commands of this machine.
 
     Args:
         resource_name: Its name in the stack.

@@ -1,5 +1,6 @@
-"""Remembers of which kind a part is, so that one which holds data can't change kind by accident."""
+"""Remembers of which kind a part is and where its data is, so that one which holds data can't leave it by accident."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pulumi import ResourceOptions
@@ -9,7 +10,7 @@ from modelyard_infra.resources.local import Inputs, LocalProvider
 
 
 class PartKindProvider(LocalProvider):
-    """Refuses another kind in `check`, which runs before anything of the part is touched, also in a preview."""
+    """Refuses another kind or place in `check`, which runs before anything of the part is touched, in a preview too."""
 
     replaced_by = ()
 
@@ -18,13 +19,27 @@ class PartKindProvider(LocalProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         before, now = _olds.get("kind"), news["kind"]
-        if before in (None, now) or news.get("migrated_from") == before:
+        if before is None or news.get("migrated_from") == before:
             return CheckResult(news, [])
+        if before == now:
+            return CheckResult(news, list(self._moves(_olds.get("place") or {}, news)))
         reason = (
             f"{news['part']} holds data and is of kind {before!r}: it can't become {now!r} without losing that data. "
             f"Move the data first, then say so with `migrated_from: {before}` beside `kind: {now}`"
         )
         return CheckResult(news, [CheckFailure("kind", reason)])
+
+    def _moves(self, before: dict[str, str], news: dict[str, Any]) -> Iterator[CheckFailure]:
+        """Changes of settings that say where data is."""
+        now = news.get("place") or {}
+        for key in sorted(before.keys() & now.keys()):
+            if before[key] != now[key]:
+                yield CheckFailure(
+                    "place",
+                    f"{news['part']}.{key} can't change from {before[key]!r} to {now[key]!r}: what is there would be "
+                    f"left behind. Put `{key}: {before[key]}` back; or move the data first, then say so with "
+                    f"`migrated_from: {news['kind']}`",
+                )
 
     def make(self, inputs: Inputs) -> Inputs:
         return {}
@@ -43,6 +58,7 @@ class PartKind(Resource, module="modelyard", name="PartKind"):
         resource_name: Its name in the stack.
         part: The part.
         kind: Its kind now.
+        place: The settings that say where its data is.
         migrated_from: The kind whose data was moved here, if it changed.
     """
 
@@ -52,8 +68,9 @@ class PartKind(Resource, module="modelyard", name="PartKind"):
         *,
         part: str,
         kind: str,
+        place: Mapping[str, str],
         migrated_from: str | None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        inputs = {"part": part, "kind": kind, "migrated_from": migrated_from}
+        inputs = {"part": part, "kind": kind, "place": dict(place), "migrated_from": migrated_from}
         super().__init__(PartKindProvider(), resource_name, inputs, opts)

@@ -198,27 +198,39 @@ class Objects:
         spec: Document = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}
         if self._cluster.storage_class:
             spec["storageClassName"] = self._cluster.storage_class
-        made = kubernetes.core.v1.PersistentVolumeClaim(
-            name, metadata=metadata, spec=spec, opts=self._opts(protect=protect)
-        )
+        # Another class in the settings is for volumes made from then on: this one would have to be deleted for it.
+        opts = self._opts(protect=protect, ignore_changes=["spec.storageClassName"])
+        made = kubernetes.core.v1.PersistentVolumeClaim(name, metadata=metadata, spec=spec, opts=opts)
         name_when_made: Output[str] = made.metadata.name
         return name_when_made
 
-    def job(self, name: str, pod: Pod, *, key: str, after: Sequence[Resource] = (), retries: int = 3) -> Resource:
-        """A Job that must succeed before what depends on it is made.
+    def job(
+        self,
+        name: str,
+        pod: Pod,
+        *,
+        key: str,
+        after: Sequence[Resource] = (),
+        retries: int = 3,
+        seconds: int | None = 900,
+    ) -> Resource:
+        """A Job that must succeed before what depends on it is made; one that has failed is made anew by the next `up`.
 
         Args:
             key: What it does. Another key, or another pod, makes another Job: one that was made can't be changed, and
                 replacing it under its name would replace all that comes after it.
+            seconds: After which it is stopped; None: never.
         """
         shape = json.dumps(pod.spec(self._cluster, self._images, {}), sort_keys=True, default=lambda _: "known later")
         name = f"{name}-{hashlib.sha256(f'{key} {shape}'.encode()).hexdigest()[:8]}"
-        spec = {
+        spec: Document = {
             "backoffLimit": retries,
-            "activeDeadlineSeconds": max(900, self._cluster.ready_seconds),
             "template": self._template(name, pod, key),
         }
+        if seconds is not None:
+            spec["activeDeadlineSeconds"] = max(seconds, self._cluster.ready_seconds)
         metadata = self._metadata_of_workload(name)
+        metadata["annotations"] = metadata["annotations"] | {"pulumi.com/replaceUnready": "true"}
         made: Resource = kubernetes.batch.v1.Job(name, metadata=metadata, spec=spec, opts=self._opts(depends_on=after))
         return made
 

@@ -5,9 +5,12 @@ A person needs the rights to list pods and workloads and to create `pods/exec` i
 """
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
+from httpx2.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSocketUpgradeError  # lightkube's own
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.core.exceptions import ConfigError
 
@@ -18,6 +21,7 @@ from modelyard.status_report import HEALTHY, PartStatus, Report, addresses
 
 COMMAND = "/opt/modelyard/bin/modelyard"
 PART = "modelyard.dev/part"
+PATIENCE_SECONDS = 15.0  # for a pod that isn't ready yet, or for a moment
 WORKLOADS = ("Deployment", "StatefulSet")
 _OWN_COMPONENT = "model-server"  # what is deployed is what `modelyard models` tells of
 
@@ -41,6 +45,18 @@ def client(cluster: Cluster) -> Client:
     return Client(config=config, trust_env=False)
 
 
+def config_map(cluster: Cluster, name: str) -> Document | None:
+    """A ConfigMap of the cluster's namespace; None if it isn't there.
+
+    Raises:
+        Unreachable: the cluster doesn't answer.
+        ModelyardError: it refuses, or the kubeconfig doesn't lead there.
+    """
+    api = Api(client(cluster), cluster.namespace)
+    with _in_words(cluster):
+        return api.get("ConfigMap", name)
+
+
 def run(platform: Descriptor, pods: str, arguments: Sequence[str]) -> int:
     """Run `modelyard` in one of the platform's pods; what it says is said here.
 
@@ -60,22 +76,47 @@ def run(platform: Descriptor, pods: str, arguments: Sequence[str]) -> int:
     cluster = platform.cluster
     kubernetes = client(cluster)
     with _in_words(cluster):
-        found, _ = Api(kubernetes, cluster.namespace).list("Pod", {"app.kubernetes.io/name": pods})
-        ready = [pod["metadata"]["name"] for pod in found if _is_ready(pod)]
-        if not ready:
+        pod = _ready_pod(Api(kubernetes, cluster.namespace), pods)
+        if pod is None:
             raise Unreachable(
-                f"no pod of {pods} is running in the namespace {cluster.namespace}",
+                f"no pod of {pods} is ready in the namespace {cluster.namespace}",
                 fix=f"`modelyard status --stack {platform.stack}` shows what is down",
             )
+        return _run_in(pod, kubernetes, cluster, [COMMAND, *without_stack(arguments)])
+
+
+def _run_in(pod: str, kubernetes: Client, cluster: Cluster, command: list[str]) -> int:
+    try:
         done = kubernetes.exec(
-            ready[0],
-            namespace=cluster.namespace,
-            command=[COMMAND, *without_stack(arguments)],
-            stdout=sys.stdout.buffer,
-            stderr=sys.stderr.buffer,
+            pod, namespace=cluster.namespace, command=command, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer
         )
-    sys.stdout.flush()
+    except WebSocketUpgradeError as refusal:
+        code = refusal.response.status_code
+        raise ModelyardError(
+            f"{_cluster(cluster)} doesn't run a command in the pod {pod}: HTTP {code}",
+            fix=f"you need the right to create pods/exec in the namespace {cluster.namespace}"
+            if code == HTTPStatus.FORBIDDEN
+            else f"`kubectl --context {cluster.context} -n {cluster.namespace} exec {pod} -- true` says why",
+        ) from None
+    except (WebSocketDisconnect, WebSocketNetworkError) as error:
+        raise Unreachable(
+            f"the pod {pod} was gone before the command had ended: {error or type(error).__name__}",
+            fix="it may have done its work or not: `modelyard models` and `modelyard users list` tell; then try again",
+        ) from None
+    finally:
+        sys.stdout.flush()
     return int(done.exit_code)
+
+
+def _ready_pod(api: Api, name: str) -> str | None:
+    """One of these pods that is ready; where all that there are just aren't yet, they get some time."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found, _ = api.list("Pod", {"app.kubernetes.io/name": name})
+        ready = [pod["metadata"]["name"] for pod in found if _is_ready(pod)]
+        if ready or not found or time.monotonic() > end:
+            return ready[0] if ready else None
+        time.sleep(0.5)
 
 
 def without_stack(arguments: Sequence[str]) -> list[str]:
@@ -139,18 +180,22 @@ class _in_words:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        where = f"the cluster of context {self._cluster.context!r}"
+        where = _cluster(self._cluster)
         if isinstance(error, ApiError):
             raise ModelyardError(
                 f"{where} refuses: {error.status.message}",
                 fix=f"you need rights in the namespace {self._cluster.namespace}: to list pods, deployments, "
-                "statefulsets and autoscalers, and to create pods/exec",
+                "statefulsets and autoscalers, to get configmaps, and to create pods/exec",
             ) from None
         if isinstance(error, ConnectionLost):
             raise Unreachable(
                 f"{where} can't be reached: {error or type(error).__name__}",
                 fix=f"does `kubectl --context {self._cluster.context} version` reach it from here?",
             ) from None
+
+
+def _cluster(cluster: Cluster) -> str:
+    return f"the cluster of context {cluster.context!r}"
 
 
 def _part(label: str) -> str:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 SOURCE_PATTERN = r"^(mlflow-artifacts:/|models:/m-[0-9a-f]{32}$)"  # what a registered model may be a version of
 STORES = 3  # SQLAlchemy engines one server process opens: tracking, registry, and one to spare
+CONNECTIONS = STORES * 2 * 2  # that it opens at least when it is busy: two in each pool, and two beyond
 
 
 class _Document(BaseModel):

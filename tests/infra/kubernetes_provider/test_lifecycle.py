@@ -2,6 +2,7 @@
 
 import pytest
 from pulumi import ResourceOptions, automation, export
+from pulumi_kubernetes import Provider
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.batch.v1 import CronJob
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret, Service
@@ -106,6 +107,18 @@ def test_an_object_that_somebody_else_made_is_left_alone(yard):
     yard.create("configmaps", "colors")
     with pytest.raises(automation.CommandError, match=f'resource "{yard.namespace}/colors" already exists'):
         yard.up(lambda: ConfigMap("colors", metadata=yard.named("colors"), data={"color": "blue"}))
+
+
+def test_an_object_that_is_there_is_taken_over_where_that_is_wanted(yard):
+    yard.create("configmaps", "colors", data={"color": "blue"})
+
+    def program():
+        provider = Provider("upserting", upsert_existing_objects=True)
+        opts = ResourceOptions(provider=provider)
+        ConfigMap("colors", metadata=yard.named("colors"), data={"shade": "dark"}, opts=opts)
+
+    assert yard.up(program)["create"] == 2
+    assert yard.get("configmaps/colors")["data"] == {"color": "blue", "shade": "dark"}
 
 
 def test_an_object_can_be_imported(yard):

@@ -13,7 +13,7 @@ from tests.support.api_server import free_ports
 
 def test_an_up_goes_on_when_the_api_server_comes_back(yard, api_server):
     def program():
-        waits = yard.deployment(replicas=1, annotations={"pulumi.com/timeoutSeconds": "6"})
+        waits = yard.deployment(replicas=1, annotations={"pulumi.com/timeoutSeconds": "90"})
         ConfigMap("colors", metadata=yard.named("colors"), opts=ResourceOptions(depends_on=[waits]))
 
     with ThreadPoolExecutor() as pool:

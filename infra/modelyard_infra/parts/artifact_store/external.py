@@ -71,13 +71,18 @@ class Settings(PartSettings):
         return value.rstrip("/") if value else None
 
 
+def place(settings: Settings) -> dict[str, str]:
+    """What says where the artifacts are."""
+    return {"bucket": settings.bucket}
+
+
 class ExternalStore(ComponentResource):
     """Somebody else's S3, with a bucket for the platform."""
 
     location: ArtifactLocation
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("modelyard:artifact_store:External", inputs.name, None, opts)
+        super().__init__("modelyard:artifact_store:External", inputs.name, None, inputs.was("StatefulSet", opts=opts))
         objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
         url = urlsplit(settings.endpoint_url or "https://s3.amazonaws.com")
         open_way(objects, settings.reached_at, url.hostname or "", url.port or {"http": 80, "https": 443}[url.scheme])

@@ -19,6 +19,7 @@ from modelyard_infra.workloads.pods import Container, Memory, Pod, Resources
 
 NEEDS = ("images", "cluster")
 IMAGES = ("versitygw", "tracking-server", "agent")
+VOLUMES = True
 PART = _bucket_job.PART
 PORT = 7070
 REGION = "us-east-1"
@@ -40,13 +41,18 @@ class Settings(PartSettings):
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")] = "mlflow"
 
 
+def place(settings: Settings) -> dict[str, str]:
+    """What says where the artifacts are."""
+    return {"bucket": settings.bucket}
+
+
 class StatefulSetStore(ComponentResource):
     """An S3 server in the platform's namespace, for its pods only."""
 
     location: ArtifactLocation
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("modelyard:artifact_store:StatefulSet", inputs.name, None, opts)
+        super().__init__("modelyard:artifact_store:StatefulSet", inputs.name, None, inputs.was("External", opts=opts))
         objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
         access, secret = (
             GeneratedPassword(f"{PART}-{key}", length=length, opts=ResourceOptions(parent=self)).value

@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from modelyard.errors import ModelyardError
-
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+from modelyard.kube import kubeconfig
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ def choose(file: str | None, context: str | None, server: str | None) -> Chosen:
     Raises:
         ModelyardError: there is no such file or context, or it leads elsewhere.
     """
-    path = Path(file).expanduser().absolute() if file else default()
+    path = Path(file).expanduser().absolute() if file else kubeconfig.default()
     if not path.is_file():
-        if file is None and (ACCOUNT / "token").is_file():
-            return Chosen(None, None, server)
+        if file is None and (kubeconfig.ACCOUNT / "token").is_file():
+            return _own_account(context, server)
         raise ModelyardError(
             f"modelyard:cluster.kubeconfig: there is no {path}",
             fix="name the cluster's kubeconfig file, or set KUBECONFIG",
@@ -61,9 +60,28 @@ def choose(file: str | None, context: str | None, server: str | None) -> Chosen:
     return Chosen(str(path), wanted, found)
 
 
-def default() -> Path:
-    """Where kubectl looks."""
-    return Path(os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0] or "~/.kube/config").expanduser()
+def _own_account(context: str | None, server: str | None) -> Chosen:
+    """The cluster of the pod that this runs in, unless another one is meant."""
+    found = _own_server()
+    if context is not None:
+        raise ModelyardError(
+            f"modelyard:cluster.context is {context!r}, and there is no kubeconfig that could have it: this runs in a "
+            f"pod of the cluster at {found}",
+            fix="set KUBECONFIG; or where this very cluster is meant, leave context out and set "
+            f"modelyard:cluster.server to {found}",
+        )
+    if server != found:
+        raise ModelyardError(
+            f"modelyard:cluster.server is {server!r}, but this runs in a pod of the cluster at {found}",
+            fix="set KUBECONFIG to a file that leads there, or put the right server into the stack's file",
+        )
+    return Chosen(None, None, found)
+
+
+def _own_server() -> str:
+    """The API server's address, as every pod's environment has it."""
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{what}", "") for what in ("HOST", "PORT"))
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _read(path: Path) -> dict[str, Any]:

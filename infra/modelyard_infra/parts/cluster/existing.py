@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pulumi_kubernetes as kubernetes
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, ResourceOptions
 from pydantic import Field, ValidationInfo, field_validator
 
 from modelyard.descriptor import Cluster
@@ -16,8 +16,10 @@ from modelyard_infra.field_types import ObjectName
 from modelyard_infra.part_inputs import PartInputs
 from modelyard_infra.parts import PartSettings
 from modelyard_infra.parts.cluster import _kubeconfig
+from modelyard_infra.parts.cluster._dns import Dns
 from modelyard_infra.parts.cluster._toleration import Toleration
-from modelyard_infra.resources.cluster_check import ClusterCheck
+from modelyard_infra.resources.cluster_check import CLOSED, OWNER, STACK, ClusterCheck
+from modelyard_infra.resources.generated_password import GeneratedPassword
 
 NEEDS: tuple[str, ...] = ()
 OLDEST = (1, 30)
@@ -33,6 +35,7 @@ class Settings(PartSettings):
         namespace: The platform's own; left out, `modelyard-` and the stack's name.
         create_namespace: Whether it is to be made; if not, somebody with more rights has made it.
         domain: Of the cluster's own names.
+        dns: Where pods ask for names, for NetworkPolicies.
         storage_class: Of volumes; left out, the cluster's default one.
         node_selector: Labels of the nodes that the platform's pods may run on.
         tolerations: Taints of nodes that its pods put up with.
@@ -46,6 +49,7 @@ class Settings(PartSettings):
     namespace: ObjectName | None = None
     create_namespace: bool = True
     domain: str = "cluster.local"
+    dns: Dns = Dns()
     storage_class: ObjectName | None = None
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
@@ -73,6 +77,7 @@ class ExistingCluster(ComponentResource):
         super().__init__("modelyard:cluster:Existing", inputs.name, None, opts)
         name = namespace_of(settings, inputs.stack)
         chosen = _kubeconfig.choose(settings.kubeconfig, settings.context, settings.server)
+        owner = GeneratedPassword(f"{inputs.name}-owner", length=16, opts=ResourceOptions(parent=self)).value
         check = ClusterCheck(
             f"{inputs.name}-check",
             kubeconfig=chosen.file,
@@ -80,8 +85,10 @@ class ExistingCluster(ComponentResource):
             server=chosen.server,
             namespace=name,
             stack=inputs.stack,
+            owner=Output.unsecret(owner),
             create_namespace=settings.create_namespace,
             storage_class=settings.storage_class,
+            volumes=inputs.volumes,
             oldest=OLDEST,
             apis=inputs.apis,
             opts=ResourceOptions(parent=self),
@@ -91,22 +98,25 @@ class ExistingCluster(ComponentResource):
             kubeconfig=chosen.file,
             context=chosen.context,
             namespace=name,
+            cluster_identifier=check.cluster,  # else a kubeconfig that was moved would replace every object
             enable_server_side_apply=True,
+            upsert_existing_objects=True,  # an `up` that was killed finds what it had made; the check says whose it is
             # Else a changed setting deletes the ConfigMap that running pods read before it makes the new one.
             enable_config_map_mutable=True,
             enable_secret_mutable=True,
             opts=ResourceOptions(parent=self, depends_on=[check]),
         )
         self._child = ResourceOptions(parent=self, provider=provider, depends_on=[check])
-        self._labels = {
+        self._labels: dict[str, Input[str]] = {
             "app.kubernetes.io/part-of": "modelyard",
             "app.kubernetes.io/managed-by": "modelyard",
-            "modelyard.dev/stack": inputs.stack,
+            STACK: inputs.stack,
+            OWNER: check.owner,
         }
         namespace = self._namespace(name, protect=inputs.protect) if settings.create_namespace else check.namespace
         self.access = ClusterAccess(
             provider,
-            self._close(namespace),
+            self._close(namespace, settings.dns),
             name,
             domain=settings.domain,
             storage_class=settings.storage_class,
@@ -129,19 +139,12 @@ class ExistingCluster(ComponentResource):
         named: Output[str] = made.metadata.name
         return named
 
-    def _close(self, namespace: Output[str]) -> Output[str]:
+    def _close(self, namespace: Output[str], dns: Dns) -> Output[str]:
         """Nobody talks to anybody, save to ask for names; each part opens the ways that it needs."""
-        dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-        dns += [{"protocol": protocol, "port": 8053} for protocol in ("UDP", "TCP")]  # some clusters' pods listen there
-        everywhere = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
-        spec = {
-            "podSelector": {},
-            "policyTypes": ["Ingress", "Egress"],
-            "egress": [{"to": [everywhere], "ports": dns}],
-        }
+        spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [dns.egress()]}
         policy = kubernetes.networking.v1.NetworkPolicy(
-            "closed",
-            metadata={"name": "closed", "namespace": namespace, "labels": self._labels},
+            CLOSED,
+            metadata={"name": CLOSED, "namespace": namespace, "labels": self._labels},
             spec=spec,
             opts=self._child,
         )

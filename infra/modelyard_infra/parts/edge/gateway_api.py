@@ -75,6 +75,9 @@ class Settings(PartSettings):
 def apis(settings: Settings) -> dict[str, str]:
     """What others have to have installed in the cluster."""
     found = {GATEWAY_API: "install Gateway API: https://gateway-api.sigs.k8s.io/guides/getting-started/"}
+    found[f"{GATEWAY_API}/gatewayclasses/{settings.gateway_class}"] = (
+        "set edge.gateway_class to one that `kubectl get gatewayclasses` lists, or install the controller that makes it"
+    )
     if settings.policies == "envoy_gateway":
         found["gateway.envoyproxy.io/v1alpha1"] = (
             "install Envoy Gateway: https://gateway.envoyproxy.io/docs/install/ (or set edge.policies to none)"

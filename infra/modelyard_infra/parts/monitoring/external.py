@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import yaml
-from pulumi import Alias, ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, Output, ResourceOptions
 from pydantic import Field
 
 import modelyard.monitoring
@@ -24,6 +24,7 @@ from modelyard_infra.workloads.pods import Memory, Resources
 
 NEEDS = ("images", "cluster")
 IMAGES = ("prometheus",)
+VOLUMES = True
 PART = "monitoring"
 V1, V1ALPHA1 = "monitoring.coreos.com/v1", "monitoring.coreos.com/v1alpha1"
 INSTALL = "install the Prometheus operator, as by kube-prometheus-stack: https://prometheus-operator.dev/docs/"
@@ -70,9 +71,7 @@ class ExternalMonitoring(ComponentResource):
     endpoint: MonitoringEndpoint
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        # Where the other kind was before, what both have stays what it is.
-        before = ResourceOptions(aliases=[Alias(type_="modelyard:monitoring:Kubernetes")])
-        super().__init__("modelyard:monitoring:External", inputs.name, None, ResourceOptions.merge(opts, before))
+        super().__init__("modelyard:monitoring:External", inputs.name, None, inputs.was("Kubernetes", opts=opts))
         self._settings, self._inputs = settings, inputs
         cluster = inputs.cluster
         self._series = {"namespace": cluster.namespace_name}

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pulumi import Alias, ComponentResource, Output, Resource, ResourceOptions
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 import modelyard.monitoring
@@ -22,6 +22,7 @@ from modelyard_infra.workloads.pods import SETTINGS, Memory, Resources
 
 NEEDS = ("images", "cluster")
 IMAGES = ("prometheus",)
+VOLUMES = True
 GIB = {"Ki": 2**-20, "Mi": 2**-10, "Gi": 1.0, "Ti": 2.0**10}
 RULES = ".rules.yaml"
 
@@ -71,9 +72,7 @@ class KubernetesMonitoring(ComponentResource):
     endpoint: MonitoringEndpoint
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        # Where the other kind was before, what both have stays what it is.
-        before = ResourceOptions(aliases=[Alias(type_="modelyard:monitoring:External")])
-        super().__init__("modelyard:monitoring:Kubernetes", inputs.name, None, ResourceOptions.merge(opts, before))
+        super().__init__("modelyard:monitoring:Kubernetes", inputs.name, None, inputs.was("External", opts=opts))
         self._settings, self._inputs = settings, inputs
         self._servers = servers = Servers(inputs, self)
         alertmanager = servers.alertmanager(settings.receiver, settings.small_resources, settings.small_storage)

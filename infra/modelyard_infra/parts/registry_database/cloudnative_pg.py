@@ -22,6 +22,7 @@ from modelyard_infra.workloads.pods import Memory, Resources
 
 NEEDS = ("images", "cluster")
 IMAGES = ("agent",)
+VOLUMES = True
 PART = "registry-database"
 PORT, STATUS_PORT = 5432, 8000
 CLUSTERS = "postgresql.cnpg.io/v1"
@@ -110,7 +111,8 @@ class CloudNativePg(ComponentResource):
     endpoint: DatabaseEndpoint
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("modelyard:registry_database:CloudNativePg", inputs.name, None, opts)
+        before = inputs.was("StatefulSet", "External", opts=opts)
+        super().__init__("modelyard:registry_database:CloudNativePg", inputs.name, None, before)
         self._settings, self._inputs = settings, inputs
         self._objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
         owners = _roles.passwords(
@@ -169,6 +171,8 @@ class CloudNativePg(ComponentResource):
         }
         if settings.image:
             spec["imageName"] = settings.image
+        if secrets := self._inputs.images.pull_secrets:
+            spec["imagePullSecrets"] = [{"name": name} for name in secrets]
         if settings.backup:
             spec["plugins"] = [
                 {"name": PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": PART}},
@@ -178,7 +182,7 @@ class CloudNativePg(ComponentResource):
             "Cluster",
             PART,
             spec,
-            metadata={"annotations": {"pulumi.com/waitFor": "condition=Ready"}},
+            metadata={"annotations": {"pulumi.com/waitFor": "condition=Ready", **self._objects.patience}},
             depends_on=after,
             protect=self._inputs.protect,
         )

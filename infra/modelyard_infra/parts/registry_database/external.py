@@ -126,13 +126,19 @@ class Settings(PartSettings):
         return value
 
 
+def place(settings: Settings) -> dict[str, str]:
+    """What says which databases are meant; the server may get another name, and be the same."""
+    return {} if settings.databases else {"prefix": settings.prefix or "(the namespace's name)"}
+
+
 class ExternalDatabase(ComponentResource):
     """Somebody else's PostgreSQL, with databases of the platform's."""
 
     endpoint: DatabaseEndpoint
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("modelyard:registry_database:External", inputs.name, None, opts)
+        before = inputs.was("StatefulSet", "CloudNativePg", opts=opts)
+        super().__init__("modelyard:registry_database:External", inputs.name, None, before)
         self._settings, self._inputs = settings, inputs
         self._objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
         open_way(self._objects, settings.reached_at, settings.host, settings.port)

@@ -19,6 +19,7 @@ from modelyard_infra.workloads.pods import Container, Memory, Pod, Resources
 
 NEEDS = ("images", "cluster")
 IMAGES = ("postgresql", "agent")
+VOLUMES = True
 PART = "registry-database"
 PORT = 5432
 RESERVED_CONNECTIONS = 5  # for the superuser
@@ -46,7 +47,8 @@ class StatefulSetDatabase(ComponentResource):
     endpoint: DatabaseEndpoint
 
     def __init__(self, settings: Settings, inputs: PartInputs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("modelyard:registry_database:StatefulSet", inputs.name, None, opts)
+        before = inputs.was("External", "CloudNativePg", opts=opts)
+        super().__init__("modelyard:registry_database:StatefulSet", inputs.name, None, before)
         objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
         connections = {
             "mlflow": settings.mlflow_connections,
@@ -54,7 +56,7 @@ class StatefulSetDatabase(ComponentResource):
             "modelyard": settings.modelyard_connections,
         }
         superuser = objects.secret(
-            f"{PART}-superuser",
+            f"{PART}-postgres",  # CloudNativePG's operator makes one that is called -superuser
             {"password": GeneratedPassword(f"{PART}-superuser-password", opts=ResourceOptions(parent=self)).value},
         )["password"]
         owners = _roles.passwords(PART, objects, connections, self)

@@ -32,10 +32,13 @@ class Settings(kubernetes.Settings):
         return value
 
 
-def apis(_settings: Settings) -> dict[str, str]:
+def apis(settings: Settings) -> dict[str, str]:
     """What others have to have installed in the cluster."""
     install = "install KServe: https://kserve.github.io/website/docs/admin-guide/overview (or set kind: kubernetes)"
-    return {RUNTIMES: install, SERVICES: install}
+    return kubernetes.apis(settings) | {RUNTIMES: install, SERVICES: install}
+
+
+misfits = kubernetes.misfits
 
 
 class KServeServing(kubernetes.KubernetesServing):

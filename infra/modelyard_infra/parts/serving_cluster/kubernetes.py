@@ -4,7 +4,7 @@ Creates: the serving agent with its rights, the NetworkPolicies of model servers
 models. What is deployed is not made here: it is data, in the `modelyard` database, and the agent has it served.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,6 @@ from pulumi import ComponentResource, Output, Resource, ResourceOptions
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
 from modelyard.descriptor import Database, Descriptor, RegistryDatabase, ServingCluster, TrackingServer
-from modelyard.errors import ModelyardError
 from modelyard.serving.kubernetes import settings as agents
 from modelyard.serving.kubernetes.fetch import FetchSettings
 from modelyard.serving.settings import DatabaseSettings, TrackingSettings, numeric_environment
@@ -126,6 +125,32 @@ class Settings(PartSettings):
     model_config = PartSettings.model_config | {"validate_default": True}
 
 
+def apis(settings: Settings) -> dict[str, str]:
+    """What others have to have installed in the cluster."""
+    found = {}
+    if settings.most_replicas or any(model.most_replicas for model in settings.models.values()):
+        found["metrics.k8s.io/v1beta1"] = (
+            "install metrics-server: https://github.com/kubernetes-sigs/metrics-server (or leave most_replicas of "
+            "serving_cluster out: replicas then don't follow the load)"
+        )
+    if settings.requests_in_flight:
+        found["custom.metrics.k8s.io"] = (
+            "install an adapter that serves modelyard_requests_in_flight of pods, such as "
+            "https://github.com/kubernetes-sigs/prometheus-adapter (or leave requests_in_flight out)"
+        )
+    return found
+
+
+def misfits(settings: Settings, others: Mapping[str, PartSettings]) -> Iterator[tuple[str, str, str]]:
+    """What doesn't go with other parts' settings."""
+    if getattr(others["edge"], "policies", None) == "none" and not settings.open:
+        yield (
+            "api_keys" if settings.api_keys else "jwt",
+            "keys and tokens are looked at by Envoy Gateway, and edge.policies is none",
+            "set `open: true` once your own Gateway looks who asks, or edge.policies to envoy_gateway",
+        )
+
+
 class KubernetesServing(ComponentResource):
     """Model serving in the platform's namespace."""
 
@@ -148,11 +173,6 @@ class KubernetesServing(ComponentResource):
         if self._edge.policies == "envoy_gateway":
             _traffic.envoy_gateway(self._objects, self._labels, max_request_mib=settings.max_request_mib)
             _traffic.guarded(self._objects, self._labels, keys=keys, issuer=settings.jwt)
-        elif not settings.open:
-            raise ModelyardError(
-                "modelyard:serving_cluster: api_keys and jwt are Envoy Gateway's, and edge.policies is none",
-                fix="set `open: true` once your own Gateway looks who asks, or edge.policies to envoy_gateway",
-            )
         service = self._objects.service(
             AGENT, {"http": (AGENT_PORT, AGENT_PORT), "answers": (ANSWERS_PORT, ANSWERS_PORT)}
         )

@@ -4,6 +4,7 @@ Creates: generated session key and admin secret, a Job that brings the schemas t
 and its Service.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -12,8 +13,13 @@ from pulumi import ComponentResource, Output, Resource, ResourceOptions
 from pydantic import Field
 
 from modelyard.descriptor import Descriptor, TrackingServer
-from modelyard.errors import ModelyardError
-from modelyard.tracking.settings import ArtifactSettings, DatabaseSettings, IssuerSettings, TrackingServerSettings
+from modelyard.tracking.settings import (
+    CONNECTIONS,
+    ArtifactSettings,
+    DatabaseSettings,
+    IssuerSettings,
+    TrackingServerSettings,
+)
 from modelyard.tracking.users import READER
 from modelyard_infra.contracts import DatabaseAccess, EdgeEndpoint, ScrapeTarget, SecretReference, TrackingEndpoint
 from modelyard_infra.part_inputs import PartInputs
@@ -30,6 +36,7 @@ USES = ("registry-database", "artifact-store")
 ADMIN = "admin"
 PORT = 5000
 JWKS = "jwks.json"
+METRICS = "metrics.k8s.io/v1beta1"
 LAUNCH = ("/opt/modelyard/bin/python", "-m", "modelyard.tracking.launch")
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d+)?$")]
 
@@ -54,6 +61,50 @@ class Settings(PartSettings):
     deleted_kept_days: Annotated[int, Field(ge=1, le=3650)] | None = 30
     allowed_hosts: tuple[Host, ...] = ()
     cors_allowed_origins: tuple[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:-]+$")], ...] = ()
+
+
+def apis(settings: Settings) -> dict[str, str]:
+    """What others have to have installed in the cluster."""
+    if settings.most_replicas <= settings.replicas:
+        return {}
+    return {
+        METRICS: "install metrics-server: https://github.com/kubernetes-sigs/metrics-server (or set most_replicas of "
+        "tracking_server to its replicas: they then don't follow the load)"
+    }
+
+
+def misfits(settings: Settings, others: Mapping[str, PartSettings]) -> Iterator[tuple[str, str, str]]:
+    """What doesn't go with other parts' settings."""
+    oidc = getattr(others.get("edge"), "oidc", None)
+    if oidc is not None and (settings.jwt is None or settings.jwt.issuer != oidc.issuer):
+        takes = f"those of {settings.jwt.issuer}" if settings.jwt else "nobody's tokens"
+        yield (
+            "jwt",
+            f"edge.oidc has people sign in at {oidc.issuer}, and the tracking server takes {takes}",
+            f"set tracking_server.jwt.issuer to {oidc.issuer}: docs/users.md",
+        )
+    processes = _processes(settings)
+    for key, connections in _connections(others["registry_database"]).items():
+        if connections < processes * CONNECTIONS:
+            yield (
+                "most_replicas",
+                f"{processes} servers (one more than there may be, while they are replaced) open up to "
+                f"{processes * CONNECTIONS} connections, and registry_database.{key} is {connections}",
+                f"set that to {processes * CONNECTIONS} or more, or have fewer replicas",
+            )
+
+
+def _connections(database: PartSettings) -> dict[str, int]:
+    """How many connections all servers may open, by the setting that says so."""
+    given = getattr(database, "databases", None)
+    if given is None:
+        return {"mlflow_connections": database.mlflow_connections}  # type: ignore[attr-defined]
+    return {f"databases.{name}.connections": getattr(given, name).connections for name in ("mlflow", "mlflow_auth")}
+
+
+def _processes(settings: Settings) -> int:
+    """How many there are at most, one more while they are replaced."""
+    return max(settings.replicas, settings.most_replicas) + 1
 
 
 class KubernetesServer(ComponentResource):
@@ -95,11 +146,6 @@ class KubernetesServer(ComponentResource):
         route = self._objects.route(edge, self._inputs.name, PART, 80)
         if edge.sign_in is None:
             return
-        if self._settings.jwt is None:
-            raise ModelyardError(
-                "modelyard:edge.oidc has people sign in, but the tracking server takes nobody's tokens",
-                fix="set `jwt` of modelyard:tracking_server to the same issuer: docs/kubernetes.md",
-            )
         target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route}
         spec = {"targetRefs": [target], "oidc": dict(edge.sign_in)}
         self._objects.custom("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy", PART, spec)
@@ -196,11 +242,14 @@ class KubernetesServer(ComponentResource):
             password_file=_file(secret),
             sslmode=endpoint.sslmode,
             sslrootcert=_file("database-ca.crt") if endpoint.certificate_authority else None,
-            connections=access.connections // (self._settings.most_replicas + 1),  # one more while they are replaced
+            connections=access.connections // _processes(self._settings),
         )
 
     def _migration(self, config: Output[str], secrets: dict[str, SecretReference]) -> Resource:
-        """Runs once per image, since only another MLflow has another schema."""
+        """Runs once per image and database, since only another MLflow has another schema.
+
+        It takes as long as it takes: stopped half-way it could leave a schema that no MLflow knows.
+        """
         container = Container(
             name="migration",
             image="tracking-server",
@@ -208,7 +257,9 @@ class KubernetesServer(ComponentResource):
             command=[*LAUNCH, "migrate", f"{SETTINGS}/settings.json"],
         )
         pod = Pod(container, settings=config, secrets=secrets, uses=USES, restart="OnFailure")
-        return self._objects.job(f"{PART}-schema", pod, key=READER)
+        database = self._inputs.database
+        names = [database.databases[role].name for role in ("mlflow", "mlflow_auth")]
+        return self._objects.job(f"{PART}-schema", pod, key=" ".join([READER, database.host, *names]), seconds=None)
 
     def _collection(self, config: Output[str], secrets: dict[str, SecretReference]) -> None:
         """Deletes at night what was deleted a while ago."""

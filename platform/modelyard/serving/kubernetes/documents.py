@@ -13,6 +13,7 @@ Document = dict[str, Any]
 MODELS = "/models"
 FILES = f"{MODELS}/model"  # of the one model in a pod; its digests are beside it
 MANIFEST = f"{FILES}.json"
+FETCH = "MODELYARD_FETCH"  # the variable that says which files a pod gets
 ROLLING: Document = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
@@ -54,6 +55,21 @@ def version_of(workload: Document) -> VersionKey:
     return found["annotations"][names.MODEL], int(found["labels"][names.VERSION])
 
 
+def replicas_of(workload: Document) -> int:
+    """How many replicas a version's Deployment or InferenceService says that there are at least."""
+    spec = workload["spec"]
+    return int(spec["predictor"]["minReplicas"] if "predictor" in spec else spec.get("replicas", 1))
+
+
+def source_of(workload: Document) -> str:
+    """Where the files of such a version are; empty if it doesn't say."""
+    spec = workload["spec"]
+    pod = spec["predictor"] if "predictor" in spec else spec["template"]["spec"]
+    given = [one for container in pod.get("initContainers", []) for one in container.get("env", [])]
+    fetched = next((one["value"] for one in given if one["name"] == FETCH), "{}")
+    return str(json.loads(fetched).get("source", ""))
+
+
 def _deployment(settings: ControllerSettings, key: VersionKey, source: str, replicas: int) -> Document:
     spec = {
         "replicas": replicas,
@@ -87,6 +103,8 @@ def _template(settings: ControllerSettings, key: VersionKey, source: str) -> Doc
     metadata["labels"] = metadata.get("labels", {}) | _selector(key)
     metadata["annotations"] = metadata.get("annotations", {}) | {names.MODEL: key[0]}
     spec = template["spec"]
+    for spread in spec.get("topologySpreadConstraints", []):  # a version's replicas, not those of all models together
+        spread["labelSelector"] = {"matchLabels": spread["labelSelector"]["matchLabels"] | _selector(key)}
     fetch = {"name": key[0], "version": key[1], "source": source, "folder": FILES, "manifest": MANIFEST}
     served = {
         "name": key[0],
@@ -96,7 +114,7 @@ def _template(settings: ControllerSettings, key: VersionKey, source: str) -> Doc
         "allow_pickle": key[0] in settings.allow_pickle,
     }
     (fetching,), (server,) = spec["initContainers"], spec["containers"]
-    _give(fetching, {"MODELYARD_FETCH": json.dumps(fetch)})
+    _give(fetching, {FETCH: json.dumps(fetch)})
     _give(server, {"MODELYARD_SERVED": json.dumps(served)})
     if own := settings.models.get(key[0]):
         _place(spec, server, own)

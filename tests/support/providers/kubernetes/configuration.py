@@ -43,6 +43,7 @@ def options(asked: dict[str, Any]) -> Options:
         namespace=asked.get("namespace") or "",
         mutable_kinds=frozenset(mutable),
         patch_force=_is_on(asked, "enablePatchForce", "PULUMI_K8S_ENABLE_PATCH_FORCE"),
+        upsert=_is_on(asked, "upsertExistingObjects", "PULUMI_K8S_UPSERT_EXISTING_OBJECTS"),
     )
 
 

@@ -1,21 +1,13 @@
 """Server-side apply among several owners: whose an object is, whose fields may be taken over."""
 
 import re
-from typing import Any
 
 from tests.support.providers.kubernetes.api import ApiClient, Object, Place
 from tests.support.providers.kubernetes.errors import Cause, ProviderError, Refused
-from tests.support.providers.kubernetes.values import at
 
 # The official provider takes over what people did by hand with kubectl, and what its own client-side apply did.
 _TAKEN_OVER = re.compile(r'conflict with "(kubectl[^"]*|before-first-apply)"')
 _TAKEN_OVER_UPDATES = re.compile(r'conflict with "(pulumi-kubernetes|pulumi-resource-kubernetes)[^"]*".* using ')
-
-
-def is_managed_by(live: Object, manager: str) -> bool:
-    """Whether a field manager has ever applied an object."""
-    entries: list[dict[str, Any]] = at(live, ("metadata", "managedFields")) or []
-    return any(entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in entries)
 
 
 def apply(

@@ -8,7 +8,6 @@ from tests.support.providers.kubernetes.api import Object, Place
 from tests.support.providers.kubernetes.changes import Difference
 from tests.support.providers.kubernetes.cluster import Cluster
 from tests.support.providers.kubernetes.errors import NotReady, ProviderError, UnknownKind
-from tests.support.providers.kubernetes.ownership import is_managed_by
 from tests.support.providers.kubernetes.state import (
     InitFailed,
     Resource,
@@ -64,8 +63,8 @@ class Resources:
         if existing and at(existing, ("metadata", "deletionTimestamp")):
             uid = existing["metadata"]["uid"]
             self._cluster.patience.until_gone(place, uid, seconds=patience, tell=resource.tell)
-        elif existing and not is_managed_by(existing, manager) and not self._cluster.forces(wanted):
-            raise ProviderError(f'resource "{place.id}" already exists, and this stack did not make it: import it')
+        elif existing and not self._cluster.options.upsert and not self._cluster.forces(wanted):
+            raise ProviderError(f'resource "{place.id}" already exists, and the state does not know it: import it')
         live = self._cluster.settled(partial(self._cluster.apply, place, wanted, manager))
         return self._awaited(resource, place, live, inputs, manager, patience, "created")
 

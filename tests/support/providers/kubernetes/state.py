@@ -34,6 +34,7 @@ class Options:
     namespace: str = ""
     mutable_kinds: frozenset[str] = frozenset()
     patch_force: bool = False
+    upsert: bool = False
 
 
 @dataclass(frozen=True)
