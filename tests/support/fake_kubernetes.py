@@ -37,6 +37,10 @@ class FakeApi:
         self.deleted.append((kind, name))
         self.objects.pop((kind, name), None)
 
+    def found(self, kind):
+        """All objects of a kind, by name."""
+        return {name: deepcopy(one) for (other, name), one in self.objects.items() if other == kind}
+
     def _keep(self, document):
         self._version += 1
         kept = deepcopy(document)

@@ -63,7 +63,7 @@ class Lease:
                 found = self._api.get("Lease", self._name)
                 if found and found["spec"].get("holderIdentity") == self._holder:
                     self._api.write(self._document(found, holder=""))
-            except (Conflict, ConnectionLost) as error:
+            except Exception as error:  # whatever it was, the next one takes it a little later
                 log.warning("the lease %s runs out by itself: %s", self._name, error)
 
     def try_to_hold(self) -> None:
@@ -103,15 +103,21 @@ class Lease:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
     def _run(self) -> None:
-        before = False
+        before = failing = False
         while not self._stop.is_set():
             try:
                 self.try_to_hold()
+                failing = False
             except Conflict:
                 self._held_until = 0.0
             except ConnectionLost as error:
                 if not before or not self.is_held:
                     log.debug("the lease %s can't be renewed: %s", self._name, error)
+            except Exception:
+                # An agent whose thread ends here would never take over, and nobody would notice.
+                if not failing:
+                    log.exception("the lease %s can't be got or renewed; trying again and again", self._name)
+                failing = True
             if self.is_held != before:
                 before = self.is_held
                 log.info("%s the lease %s", "holding" if before else "without", self._name)

@@ -37,7 +37,7 @@ class Watched:
             return None if self._found is None else dict(self._found)
 
     def _run(self) -> None:
-        away = False
+        away, failure = False, ""
         while True:
             try:
                 version = self._list()
@@ -49,6 +49,12 @@ class Watched:
                 if not away:
                     log.warning("going on without news of %s: %s", self._kind, error or type(error).__name__)
                 away = True
+                time.sleep(RETRY_SECONDS)
+            except Exception as error:
+                # Without this thread the agent would go on for ever with what it has seen last.
+                if repr(error) != failure:
+                    log.exception("news of %s can't be read; listing them again and again", self._kind)
+                failure = repr(error)
                 time.sleep(RETRY_SECONDS)
 
     def _list(self) -> str:

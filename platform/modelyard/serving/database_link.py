@@ -77,6 +77,12 @@ class DatabaseLink:
                     log.warning("going on without the database: %s", error)
                 self.reachable = False
                 self._stop.wait(RETRY_SECONDS)
+            except Exception:
+                # Without this thread the agent would go on for ever with what should have been served once.
+                if self.reachable is not False:
+                    log.exception("going on without the database")
+                self.reachable = False
+                self._stop.wait(RETRY_SECONDS)
 
     def _talk(self, deployments: Deployments) -> None:
         connection = deployments.connection

@@ -9,7 +9,7 @@ from typing import Protocol
 from modelyard.serving.database_link import DatabaseLink
 from modelyard.serving.pools import DesiredPool, HistoryEntry, Pool
 from modelyard.serving.saved import Saved
-from modelyard.serving.world import Memory, PoolKey, VersionKey
+from modelyard.serving.world import Memory, PoolKey, Serving, VersionKey
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,9 @@ class Store(Protocol):
 
     def write(self, saved: Saved) -> None:
         """Keep it, in one step."""
+
+    def is_lost(self) -> bool:
+        """Whether what was written last is known to be gone."""
 
 
 class Ledger:
@@ -42,6 +45,24 @@ class Ledger:
         self.knows = self._saved.desired is not None
         self._live = self._saved.live
         database.record(self._saved.unwritten)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is remembered: there was no agent before this one, or what it knew is lost."""
+        return self._saved.desired is None
+
+    def recall(self, serving: Mapping[PoolKey, Serving], sources: Mapping[VersionKey, str]) -> None:
+        """Go on from what was found to be served, where nothing is remembered.
+
+        Args:
+            serving: What each pool's requests go to.
+            sources: Where the files of these versions are.
+        """
+        if serving:
+            found = ", ".join(f"version {one.version} of {model}" for (model, _), one in serving.items())
+            log.warning("nothing is remembered; going on from what is served: %s", found)
+        self.memory = Memory(serving=dict(serving))
+        self.sources = {**sources, **self.sources}
 
     def take_desired(self) -> None:
         """Read what should be served, if that is known and new."""
@@ -66,7 +87,7 @@ class Ledger:
         wanted |= {(model, one.version) for (model, _), one in memory.serving.items()}
         self.sources = {key: source for key, source in self.sources.items() if key in wanted}
         saved = Saved.of(self.desired, memory, self.sources, self._live, self._database.unwritten)
-        if saved != self._saved:
+        if saved != self._saved or self._store.is_lost():
             self._store.write(saved)
             self._saved = saved
 

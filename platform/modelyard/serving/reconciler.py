@@ -51,7 +51,7 @@ class Reconciler:
         if not self._ledger.knows:
             # Nothing may be taken for unwanted yet, but Envoy and `/health` need not wait for the database.
             self._router.publish_if_new()
-            self._telemetry.report((), (), database_reachable=self.database.reachable)
+            self._telemetry.report((), (), database_reachable=self.database.reachable, acting=False)
             return BUSY_SECONDS
         self._downloads.retry(self._ledger.sources)
         world = self._look()

@@ -130,3 +130,6 @@ class SavedFile:
 
     def write(self, saved: Saved) -> None:
         write_private(self._path, saved.model_dump_json(indent=1))
+
+    def is_lost(self) -> bool:
+        return not self._path.exists()

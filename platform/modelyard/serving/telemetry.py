@@ -42,6 +42,11 @@ class Telemetry:
         self._last = Gauge(
             "modelyard_last_reconcile_timestamp_seconds", "When the last step ended well.", registry=self.registry
         )
+        self._acting = Gauge(
+            "modelyard_serving_agent_acting",
+            "1 if this agent is the one that acts, and knows enough to.",
+            registry=self.registry,
+        )
         self._database = Gauge(
             "modelyard_serving_database_reachable", "1 if the desired state can be read.", registry=self.registry
         )
@@ -50,9 +55,21 @@ class Telemetry:
         return Gauge(name, what, _POOL_LABELS, registry=self.registry)
 
     def report(
-        self, desired: Iterable[DesiredPool], observed: Iterable[ObservedPool], *, database_reachable: bool | None
+        self,
+        desired: Iterable[DesiredPool],
+        observed: Iterable[ObservedPool],
+        *,
+        database_reachable: bool | None,
+        acting: bool = True,
     ) -> None:
-        """Bring the metrics up to date after a step."""
+        """Bring the metrics up to date after a step.
+
+        Args:
+            desired: What should be served,
+            observed: and what is, in the same order.
+            database_reachable: None: not tried yet.
+            acting: Whether the step has made anything so.
+        """
         for gauge in (self._ready, self._desired, self._weight, self._failed):
             gauge.clear()
         for pool, seen in zip(desired, observed, strict=True):
@@ -61,6 +78,7 @@ class Telemetry:
             self._desired.labels(*labels).set(pool.replicas)
             self._weight.labels(*labels).set(pool.weight)
             self._failed.labels(*labels).set(seen.state == "failed")
+        self._acting.set(acting)
         self._database.set(bool(database_reachable))
         self._last.set_to_current_time()
         self.reconciled_at = time.monotonic()

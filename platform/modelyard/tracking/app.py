@@ -16,11 +16,14 @@ CAPABILITIES = ("multipart_uploads_enabled", "multipart_downloads_enabled")
 
 def create() -> Application:
     """MLflow's application, closed, for uvicorn's `--factory`."""
-    from mlflow.server.auth import create_app
+    from mlflow.server.auth import create_app, store
 
+    from modelyard.tracking import own_users
     from modelyard.tracking.login import guarded
 
-    app = guarded(create_app())
+    mlflow = create_app()
+    own_users.mend(store)  # MLflow makes the administrator, and leaves alone one that is there
+    app = guarded(mlflow)
     return app if os.environ.get(DIRECT_VARIABLE) == "true" else proxying(app)
 
 

@@ -74,10 +74,11 @@ def admin(
 
 @users_app.command("remove")
 def remove(name: Name, stack: Stack = None) -> None:
-    """Take a user away; runs and models stay, tokens are worthless within seconds."""
+    """Take a user away; runs and models stay. Whom a trusted issuer knows comes back with the issuer's next token."""
     with _users(stack) as users:
         users.remove(name)
-    print(f"{name} may not log in any more")
+    print(f"{name} is no user any more: the password and all tokens that were made here end within 15 seconds")
+    print(f"where a trusted issuer (jwt) knows {name}, its next token makes the user anew: take them off there, too")
 
 
 @users_app.command("token")

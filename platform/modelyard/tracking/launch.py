@@ -20,7 +20,7 @@ from pathlib import Path
 
 from modelyard.processes.files import write_private
 from modelyard.provisioning import bucket
-from modelyard.tracking import environment
+from modelyard.tracking import environment, own_users
 from modelyard.tracking.settings import DatabaseSettings, TrackingServerSettings
 from modelyard.tracking.tls_tunnel import tunnel
 
@@ -61,7 +61,8 @@ def prepare(settings: TrackingServerSettings, folder: Path) -> dict[str, str]:
             "prometheus_multiproc_dir": str(folder / "metrics"),
             "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(settings.allowed_hosts),
             "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-            "MLFLOW_AUTH_ADMIN_PASSWORD": _secret(settings.admin_password_file),
+            environment.READER_PASSWORD_FILE_VARIABLE: str(settings.reader_password_file),
+            environment.ADMIN_PASSWORD_VARIABLE: _secret(settings.admin_password_file),
             environment.SESSION_KEY_VARIABLE: _secret(settings.session_key_file),
             "AWS_DEFAULT_REGION": artifacts.region,
             "AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws"),
@@ -96,8 +97,8 @@ def migrate(settings: TrackingServerSettings) -> None:
     revision = mlflow_schema.migrate(uri(TRACKING), lambda _url, found: take_snapshot(settings, found))
     print(f"the tracking database's schema is at {revision}")
     auth.store.init_db(uri(USERS))
-    auth.create_admin_user(settings.admin, os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"])
-    have_reader(settings.reader, _secret(settings.reader_password_file))
+    own_users.have(auth.store, settings.admin, _secret(settings.admin_password_file), admin=True)
+    own_users.have(auth.store, settings.reader, _secret(settings.reader_password_file), admin=False)
     print(f"the users' database is there, and {settings.admin!r} and {settings.reader!r} in it")
 
 
@@ -125,16 +126,6 @@ def collect(settings: TrackingServerSettings) -> bool:
     stay = f"; {done.registered} deleted runs stay, since registered versions come from them" if done.registered else ""
     print(f"deleted for good: {done.runs} runs, {done.experiments} experiments{stay}")
     return not done.failed
-
-
-def have_reader(name: str, password: str) -> None:
-    """Have a user with no more rights than everybody has: to read."""
-    from mlflow.server.auth import store
-
-    if not store.has_user(name):
-        store.create_user(name, password, is_admin=False)
-    elif not store.authenticate_user(name, password):
-        store.update_user(name, password=password)
 
 
 def take_snapshot(settings: TrackingServerSettings, revision: str | None) -> str:

@@ -17,9 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from cachetools import TTLCache
+from pydantic import BaseModel
 
 from modelyard.tracking.asgi import Application, Message, Receive, Send, answer, body
 from modelyard.tracking.environment import OWN_USERS_VARIABLE, TOKENS_PATH
+from modelyard.tracking.passwords import AGAIN_SECONDS, Busy, Passwords
 from modelyard.tracking.tokens import Refused, Tokens
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 OPEN_PATHS = frozenset({"/health"})
 METRICS_PATH = "/metrics"
 REMEMBERED_SECONDS = 15.0  # how long a password that was changed, or a user who was removed, may still be let in
-HASHING_THREADS = 2  # guesses are as dear to us as logins: they don't get all processors
+TOKEN_THREADS = 4  # of their own: tokens don't wait behind passwords
 DEFAULT_PASSWORDS = frozenset({"password", "password1234"})  # of MLflow's examples and older versions
 _BETWEEN_US = secrets.token_urlsafe(32)
 _CREDENTIALS = frozenset({b"authorization", b"x-mlflow-authorization"})
@@ -67,6 +69,13 @@ class Users(Protocol):
         """Have one more."""
 
 
+class _Wanted(BaseModel):
+    """A token that somebody asks for."""
+
+    days: int = 90
+    user: str | None = None
+
+
 class Login:
     """An application, closed to whoever doesn't log in.
 
@@ -81,7 +90,9 @@ class Login:
         self._app, self._users, self._tokens, self._own = app, users, tokens, own
         self._known: TTLCache[bytes, str] = TTLCache(maxsize=10_000, ttl=REMEMBERED_SECONDS)
         self._key = secrets.token_bytes(32)
-        self._hashing = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="login")
+        self._asked: dict[bytes, asyncio.Task[str | None]] = {}  # logins that are being looked up
+        self._passwords = Passwords(users)
+        self._threads = ThreadPoolExecutor(TOKEN_THREADS, thread_name_prefix="token")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -94,6 +105,10 @@ class Login:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         try:
             user = await self._who(given[0]) if len(given) == 1 else None
+        except Busy:
+            again = [(b"retry-after", str(AGAIN_SECONDS).encode())]
+            await answer(send, 429, "too many passwords wait to be checked; try again in a few seconds\n", again)
+            return
         except Exception as error:  # a database that is away answers nobody's question
             await answer(send, 503, f"users can't be looked up: {type(error).__name__}\n")
             return
@@ -112,31 +127,35 @@ class Login:
         return self._own[0] if scope["path"] == METRICS_PATH and user in self._own else user
 
     async def _who(self, given: bytes) -> str | None:
-        """The user whose login this is; looked up in threads, since hashes of passwords take their time."""
+        """The user whose login this is; who asks several times at once is looked up once."""
         digest = hmac.digest(self._key, given, "sha256")
         if (known := self._known.get(digest)) is not None:
             return known
-        found = await asyncio.get_running_loop().run_in_executor(self._hashing, self._look_up, given)
+        if (asked := self._asked.get(digest)) is None:
+            asked = self._asked[digest] = asyncio.create_task(self._look_up(given))
+            asked.add_done_callback(lambda _: self._asked.pop(digest))
+        found = await asyncio.shield(asked)  # a client that goes away must not take the answer from the others
         if found is not None:
             self._known[digest] = found
         return found
 
-    def _look_up(self, given: bytes) -> str | None:
+    async def _look_up(self, given: bytes) -> str | None:
         scheme, _, value = given.partition(b" ")
         if scheme.lower() == b"basic":
-            return self._by_password(value.strip())
+            return await self._by_password(value.strip())
         if scheme.lower() == b"bearer":
-            return self._by_token(value.strip().decode("latin-1"))
+            token = value.strip().decode("latin-1")
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._by_token, token)
         return None
 
-    def _by_password(self, value: bytes) -> str | None:
+    async def _by_password(self, value: bytes) -> str | None:
         try:
             name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
         if not colon or password in DEFAULT_PASSWORDS:
             return None
-        return name if self._users.authenticate_user(name, password) else None
+        return name if await self._passwords.are_right(name, password) else None
 
     def _by_token(self, token: str) -> str | None:
         try:
@@ -148,9 +167,17 @@ class Login:
         if bearer.user_id is not None:
             there = self._users.has_user(bearer.name) and self._users.get_user(bearer.name).id == bearer.user_id
             return bearer.name if there else None
-        if not self._users.has_user(bearer.name):  # somebody's first visit
-            self._users.create_user(bearer.name, secrets.token_urlsafe(32))
+        if not self._users.has_user(bearer.name):
+            self._welcome(bearer.name)
         return bearer.name
+
+    def _welcome(self, name: str) -> None:
+        """Somebody's first visit, which may be several requests at once."""
+        try:
+            self._users.create_user(name, secrets.token_urlsafe(32))
+        except Exception:
+            if not self._users.has_user(name):
+                raise
 
     async def _make_token(self, scope: Message, receive: Receive, send: Send, user: str, *, by_password: bool) -> None:
         """Answer `{"days": 90}` with a token; an administrator may name another `user`."""
@@ -161,12 +188,11 @@ class Login:
             await answer(send, 403, "a token makes no further tokens: log in with a password\n")
             return
         try:
-            wanted = json.loads(await body(receive, most=4096) or b"{}")
-            name, days = str(wanted.get("user", user)), int(wanted.get("days", 90))
-        except (ValueError, AttributeError):
+            wanted = _Wanted.model_validate_json(await body(receive, most=4096) or b"{}")
+        except ValueError:
             await answer(send, 400, 'send a JSON object: {"days": 90}, and for administrators "user"\n')
             return
-        status, said = await asyncio.to_thread(self._token_for, name, days, user)
+        status, said = await asyncio.to_thread(self._token_for, wanted.user or user, wanted.days, user)
         await answer(send, status, said)
 
     def _token_for(self, name: str, days: int, asked_by: str) -> tuple[int, str]:

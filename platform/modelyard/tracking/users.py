@@ -9,6 +9,7 @@ from modelyard.descriptor import Descriptor
 from modelyard.errors import AnswerIsNo, ModelyardError
 from modelyard.registry.rest import API, TrackingApi
 from modelyard.tracking.environment import TOKENS_PATH
+from modelyard.tracking.names import can_be_a_users
 
 READER = "modelyard-reader"
 """The platform's own user, by whom its parts read models."""
@@ -43,8 +44,14 @@ class Users:
         """Have one more; returns the generated password, which nobody can look up later.
 
         Raises:
+            ModelyardError: nobody can have this name.
             AnswerIsNo: there is one of this name.
         """
+        if not can_be_a_users(name):
+            raise ModelyardError(
+                f"{name!r} can't be a user's name: no login would take it",
+                fix="give 1 to 255 letters without spaces, colons and control characters, such as john.doe",
+            )
         if any(user.name == name for user in self.list()):
             raise AnswerIsNo(
                 f"there is a user {name!r} already", fix=f"a new password: modelyard users password {name}"

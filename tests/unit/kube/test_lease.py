@@ -5,6 +5,7 @@ import pytest
 from modelyard.kube.api import Conflict, ConnectionLost
 from modelyard.kube.lease import Lease
 from tests.support.fake_kubernetes import FakeApi
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -102,3 +103,20 @@ def test_an_api_server_that_is_away_takes_it_from_nobody_at_once(api, clock):
     assert one.is_held
     clock[0] += 11
     assert not one.is_held
+
+
+def test_whatever_goes_wrong_it_is_tried_again(api, caplog):
+    one = Lease(api, "agent", "one", renew_seconds=0.005)
+    tries = iter([ValueError("not as expected")] * 3)
+    real = api.get
+
+    def get(kind, name):
+        if error := next(tries, None):
+            raise error
+        return real(kind, name)
+
+    api.get = get
+    one.start()
+    eventually(lambda: one.is_held)
+    one.stop()
+    assert len([record for record in caplog.records if record.exc_info]) == 1

@@ -70,3 +70,14 @@ def test_while_the_server_is_away_it_is_as_it_last_was(monkeypatch):
     api.happens.put(GONE)
     eventually(lambda: len(api.asked) > 5)
     assert set(pods.found) == {"a"}
+
+
+def test_whatever_goes_wrong_news_are_read_again(monkeypatch, caplog):
+    monkeypatch.setattr(watched, "RETRY_SECONDS", 0.01)
+    api = Api([named("a")], *[ValueError("not as expected")] * 5, [named("b")])
+    pods = Watched(api, "Pod", {}, lambda: None)
+    pods.start()
+    eventually(lambda: pods.found is not None)
+    api.happens.put(("ADDED", {"no": "metadata"}))
+    eventually(lambda: set(pods.found) == {"b"})
+    assert [one.exc_info[0] for one in caplog.records if one.exc_info] == [KeyError, ValueError]

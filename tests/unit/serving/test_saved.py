@@ -22,6 +22,14 @@ def test_what_is_saved_is_read_again(tmp_path):
     assert read.unwritten == UNWRITTEN
 
 
+def test_it_is_known_when_somebody_deletes_it(tmp_path):
+    file = SavedFile(tmp_path / "state.json")
+    file.write(Saved(desired=()))
+    assert not file.is_lost()
+    (tmp_path / "state.json").unlink()
+    assert file.is_lost()
+
+
 def test_without_a_file_nothing_is_known_to_be_wanted(tmp_path):
     assert SavedFile(tmp_path / "state.json").read().desired is None
 

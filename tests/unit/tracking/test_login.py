@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.tracking import passwords
 from modelyard.tracking.asgi import Message, Receive, Send
 from modelyard.tracking.login import Login
 from modelyard.tracking.tokens import Bearer, Tokens
@@ -223,6 +224,9 @@ def test_a_removed_users_token_is_worthless_even_to_another_of_the_same_name(sit
         (basic("admin", "a-secret"), {}, 403, "platform's own"),
         (ADA, {"days": 1000}, 400, "1 to 366 days"),
         (ADA, {"days": "many"}, 400, "JSON object"),
+        (ADA, {"days": None}, 400, "JSON object"),
+        (ADA, {"days": float("inf")}, 400, "JSON object"),
+        (ADA, {"user": 7}, 400, "JSON object"),
         (basic("ada", "wrong"), {}, 401, "log in"),
     ],
 )
@@ -263,6 +267,55 @@ def test_somebody_known_to_a_trusted_issuer_is_a_user_from_the_first_visit_on() 
     assert site.ask("Bearer x").status == 200
     assert site.behind.users == ["grace@example.com"]
     assert not site.users.known["grace@example.com"].is_admin
+
+
+def test_a_first_visit_may_be_several_requests_at_once() -> None:
+    site = Site(Issuer("grace"))
+    create = site.users.create_user
+
+    def create_after_another(username: str, password: str, is_admin: bool = False) -> OneUser:
+        create(username, password, is_admin)
+        raise ValueError("User (username=grace) already exists")
+
+    site.users.create_user = create_after_another  # type: ignore[method-assign]
+    assert site.ask("Bearer x").status == 200
+
+
+def test_somebody_who_cannot_be_made_a_user_is_not_let_in() -> None:
+    site = Site(Issuer("grace"))
+
+    def fail(*_: object) -> OneUser:
+        raise ConnectionError("the database is read-only")
+
+    site.users.create_user = fail  # type: ignore[method-assign]
+    assert site.ask("Bearer x").status == 503
+
+
+def test_many_requests_with_one_login_look_at_the_password_once(site: Site) -> None:
+    async def scenario() -> list[str | None]:
+        return await asyncio.gather(*[site.login._who(ADA.encode()) for _ in range(50)])
+
+    assert asyncio.run(scenario()) == ["ada"] * 50
+    assert site.users.looked_up == 1
+
+
+def test_a_client_that_goes_away_takes_the_answer_from_nobody(site: Site) -> None:
+    async def scenario() -> str | None:
+        first, second = [asyncio.create_task(site.login._who(ADA.encode())) for _ in range(2)]
+        await asyncio.sleep(0)
+        first.cancel()
+        return await second
+
+    assert asyncio.run(scenario()) == "ada"
+
+
+def test_when_too_many_passwords_wait_tokens_still_let_in(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = json.loads(site.token(ADA, days=1).body)["token"]
+    monkeypatch.setattr(passwords, "MOST_WAITING", 0)
+    refused = site.ask(basic("admin", "a-secret"))
+    assert (refused.status, refused.headers[b"retry-after"]) == (429, b"2")
+    assert site.ask(f"Bearer {token}").status == 200
+    assert site.ask(ADA).status == 200  # remembered
 
 
 def test_no_issuer_speaks_for_the_platforms_own_users() -> None:

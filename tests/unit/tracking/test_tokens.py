@@ -72,6 +72,8 @@ def test_a_trusted_issuers_token_names_its_user(tokens: Tokens) -> None:
         pytest.param(signed(exp=None), id="without an end"),
         pytest.param(signed(email=None), id="without a name"),
         pytest.param(signed(email_verified=False), id="address not verified"),
+        pytest.param(signed(email_verified="false"), id="address not verified, in words"),
+        pytest.param(signed(email_verified="true"), id="address verified in words, which some let people choose"),
         pytest.param(signed(email="ada:admin"), id="a name that HTTP Basic would cut"),
         pytest.param(signed(email="a\nb"), id="a name with a line break"),
         pytest.param(signed(STRANGER), id="signed by somebody else"),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelyard.kube.api import Api, Document
@@ -28,10 +28,11 @@ class Applied:
 
     Args:
         api: Where to.
+        check: Called before each write; raises Ended if this agent may not act any more.
     """
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, check: Callable[[], None]) -> None:
+        self._api, self._check = api, check
         self._last: dict[tuple[str, str], _Last] = {}
 
     def ensure(self, document: Document, found: Mapping[str, Document] | None = None) -> None:
@@ -40,6 +41,9 @@ class Applied:
         Args:
             document: The object.
             found: Objects of its kind by name, where they are watched: what is gone or altered is put right at once.
+
+        Raises:
+            Ended: this agent may not act any more.
         """
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
         kind, name = document["kind"], document["metadata"]["name"]
@@ -49,11 +53,17 @@ class Applied:
             return
         if digest != last.digest:
             log.info("applying %s %s", kind, name)
+        self._check()
         there = self._api.apply(document)
         self._last[kind, name] = _Last(digest, _state(there), time.monotonic())
 
     def delete(self, kind: str, name: str) -> None:
-        """Have an object gone."""
+        """Have an object gone.
+
+        Raises:
+            Ended: this agent may not act any more.
+        """
+        self._check()
         log.info("deleting %s %s", kind, name)
         self._api.delete(kind, name)
         self._last = {key: last for key, last in self._last.items() if key[1] != name}

@@ -10,9 +10,9 @@ from modelyard.kube.api import Api, Conflict, Document
 from modelyard.kube.lease import Lease
 from modelyard.kube.watched import Watched
 from modelyard.serving.database_link import DatabaseLink
-from modelyard.serving.kubernetes import front, pods
+from modelyard.serving.kubernetes import front, pods, published
 from modelyard.serving.kubernetes.applied import Applied
-from modelyard.serving.kubernetes.documents import owned, version_objects, version_of
+from modelyard.serving.kubernetes.documents import owned, source_of, version_objects, version_of
 from modelyard.serving.kubernetes.names import MODEL, of_version
 from modelyard.serving.kubernetes.plan import ClusterPlan, plan
 from modelyard.serving.kubernetes.routes import routes
@@ -56,7 +56,8 @@ class Controller:
         self.targets: list[Document] | None = None
         kinds = ("Pod", settings.workload, "HTTPRoute")
         self._watched = {kind: Watched(api, kind, settings.labels, self.wake.set) for kind in kinds}
-        self._applied = Applied(api)
+        self._applied = Applied(api, self._check)
+        self._sightings = pods.Sightings()
         self._ledger: Ledger | None = None
         self._owner: Document = {}
 
@@ -87,24 +88,41 @@ class Controller:
         if not ledger.knows or any(one is None for one in found.values()):
             return self._wait()
         there = {kind: one or {} for kind, one in found.items()}
+        if ledger.is_blank:
+            self._recall(ledger, there)
         decided = self._decide(ledger, there)
         self._publish(decided.routes, there["HTTPRoute"])
+        self._check()
         try:
             ledger.remember(decided.memory)
         except Conflict as conflict:
             raise Ended("another agent has acted in the meantime; this one is started anew") from conflict
         self._act(ledger, decided, there[self._settings.workload])
+        self._check()
         self.database.observe(decided.observed)
         self._telemetry.report(ledger.desired, decided.observed, database_reachable=self.database.reachable)
         self.targets = front.targets(there["Pod"].values(), ledger.pools(), self._settings.ports)
         starting = any(seen.state not in ("serving", "failed") for seen in decided.observed)
         return BUSY_SECONDS if starting or decided.memory.draining else self._settings.tick_seconds
 
+    def _check(self) -> None:
+        """Before each write: an agent that was frozen in the middle of a step may have been replaced.
+
+        Raises:
+            Ended: it may.
+        """
+        if not self.lease.is_held:
+            raise Ended("the lease was lost in the middle of a step; this agent is started anew")
+
     def _wait(self) -> float:
-        """Another agent acts, or too little is known yet: still, clients get answers."""
-        self._telemetry.report((), (), database_reachable=self.database.reachable)
-        if (desired := self.database.desired) is not None:
-            self.known = front.Known(tuple(ModelRoute(name, (), "ask again") for name in _models(desired)))
+        """Another agent acts, or too little is known yet: still, clients get answers, as the routes there say."""
+        self._telemetry.report((), (), database_reachable=self.database.reachable, acting=False)
+        self._sightings.replicas((self._watched["Pod"].found or {}).values())
+        models = published.models(self._watched["HTTPRoute"].found or {})
+        if models is None and (desired := self.database.desired) is not None:
+            models = tuple(ModelRoute(name, (), published.ASK_AGAIN) for name in _models(desired))
+        if models is not None:
+            self.known = front.Known(models)
         return self._settings.tick_seconds
 
     def _begin(self) -> Ledger:
@@ -120,8 +138,14 @@ class Controller:
         self._ledger = Ledger(self.database, store, lambda pool: None)
         return self._ledger
 
+    def _recall(self, ledger: Ledger, there: dict[str, dict[str, Document]]) -> None:
+        """Where the memory is lost, routes and workloads tell what is served: a good version must not go."""
+        workloads = {version_of(one): one for one in there[self._settings.workload].values() if _is_a_model(one)}
+        serving = published.serving(published.models(there["HTTPRoute"]) or (), ledger.desired, workloads)
+        ledger.recall(serving, {key: source_of(one) for key, one in workloads.items()})
+
     def _decide(self, ledger: Ledger, there: dict[str, dict[str, Document]]) -> ClusterPlan:
-        replicas = tuple(pods.replica_of(pod) for pod in there["Pod"].values() if _is_a_model(pod))
+        replicas = self._sightings.replicas(there["Pod"].values())
         world = World(ledger.desired, replicas, {}, ledger.memory)
         versions = {version_of(one) for one in there[self._settings.workload].values() if _is_a_model(one)}
         return plan(world, versions, time.monotonic(), self._limits)

@@ -1,7 +1,7 @@
 """How model servers' pods are, as replicas."""
 
 import time
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from modelyard.kube import troubles
@@ -12,8 +12,27 @@ from modelyard.serving.world import Replica
 Document = dict[str, Any]
 
 
-def replica_of(pod: Document) -> Replica:
-    """A pod that the agent's Deployments made, as a replica; times are on this process's monotonic clock."""
+class Sightings:
+    """When each pod was first seen, on this process's clock: the API server's may be wrong by any amount."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def replicas(self, found: Iterable[Document]) -> tuple[Replica, ...]:
+        """Pods of model servers as replicas; those that are gone are forgotten."""
+        now = time.monotonic()
+        models = [pod for pod in found if names.MODEL in pod["metadata"].get("annotations", {})]
+        self._since = {uid: self._since.get(uid, now) for uid in (pod["metadata"]["uid"] for pod in models)}
+        return tuple(replica_of(pod, self._since[pod["metadata"]["uid"]]) for pod in models)
+
+
+def replica_of(pod: Document, since: float = 0.0) -> Replica:
+    """A pod that the agent's Deployments made, as a replica.
+
+    Args:
+        pod: With its status.
+        since: When it was first seen.
+    """
     metadata, status = pod["metadata"], pod.get("status", {})
     before, server = status.get("initContainerStatuses", []), status.get("containerStatuses", [])
     conditions = {one["type"]: one for one in status.get("conditions", [])}
@@ -25,7 +44,7 @@ def replica_of(pod: Document) -> Replica:
         version=int(metadata["labels"][names.VERSION]),
         index=0,
         port=0,
-        since=time.monotonic() - (time.time() - datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()),
+        since=since,
         ready=conditions.get("Ready", {}).get("status") == "True",
         starts=1 + max((one.get("restartCount", 0) for one in (*before, *server)), default=0),
         active=0,

@@ -1,13 +1,15 @@
 """The agent's memory as a ConfigMap."""
 
 import logging
+import time
 
-from modelyard.kube.api import Api, Conflict, Document
+from modelyard.kube.api import Api, Conflict, ConnectionLost, Document
 from modelyard.serving.kubernetes.documents import owned
 from modelyard.serving.saved import Saved
 
 log = logging.getLogger(__name__)
 KEY = "state.json"
+LOOK_SECONDS = 5.0  # between two looks whether it is still there: it isn't watched
 LARGEST = 900_000  # bytes; a ConfigMap holds a little more
 
 
@@ -24,6 +26,7 @@ class SavedObject:
     def __init__(self, api: Api, name: str, labels: dict[str, str], owner: Document) -> None:
         self._api, self._name, self._labels, self._owner = api, name, labels, owner
         self._version: str | None = None
+        self._looked_at = 0.0
 
     def read(self) -> Saved:
         found = self._api.get("ConfigMap", self._name)
@@ -48,6 +51,19 @@ class SavedObject:
                 raise
             self._version = None
             self._write(text)
+
+    def is_lost(self) -> bool:
+        """Whether somebody has deleted it, as of a look every few seconds; while the API is away nobody knows."""
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        try:
+            lost = self._api.get("ConfigMap", self._name) is None
+        except ConnectionLost:
+            return False
+        if lost:
+            log.warning("the ConfigMap %s is gone: writing it anew", self._name)
+        return lost
 
     def _write(self, text: str) -> None:
         metadata: Document = {"name": self._name, "namespace": self._api.namespace, "labels": self._labels}

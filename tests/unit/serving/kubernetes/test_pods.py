@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ def pod(*, ready=True, age=10, containers=(), init=(), conditions=(), **metadata
     }
     names = {
         "name": "model-bike-v3-abc",
+        "uid": "a-uid",
         "labels": {"modelyard.dev/model": "bike", "modelyard.dev/version": "3"},
         "annotations": {"modelyard.dev/model": "bike"},
         "creationTimestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -34,9 +36,28 @@ def test_a_ready_pod():
     assert pods.address(pod()) == "10.0.0.7"
 
 
-def test_its_age_counts_from_when_it_was_made():
-    older, younger = pods.replica_of(pod(age=100)), pods.replica_of(pod(age=40))
-    assert younger.since - older.since == pytest.approx(60, abs=2)
+@pytest.mark.parametrize("age", [-3600, 10, 3600])
+def test_its_age_counts_from_when_it_was_first_seen_whatever_the_servers_clock_says(age, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    sightings = pods.Sightings()
+    for now[0] in (1000.0, 1040.0):
+        (replica,) = sightings.replicas([pod(age=age)])
+        assert replica.since == 1000.0
+
+
+def test_another_pod_of_the_same_name_was_not_seen_before(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    sightings = pods.Sightings()
+    sightings.replicas([pod()])
+    now[0] = 1040.0
+    (replica,) = sightings.replicas([pod(uid="another")])
+    assert replica.since == 1040.0
+
+
+def test_pods_that_serve_no_model_are_no_replicas():
+    assert pods.Sightings().replicas([pod(annotations={})]) == ()
 
 
 def test_a_pod_that_is_being_deleted():

@@ -67,3 +67,23 @@ def test_a_history_that_no_config_map_holds_loses_its_older_part(api, monkeypatc
     assert kept.desired == SAVED.desired
     assert 0 < len(kept.unwritten) < 100
     assert kept.unwritten[-1].version == 100
+
+
+def test_it_is_noticed_when_somebody_deletes_it(api, monkeypatch):
+    monkeypatch.setattr(store, "LOOK_SECONDS", 0)
+    first = saved(api)
+    first.read()
+    first.write(SAVED)
+    assert not first.is_lost()
+    del api.objects["ConfigMap", "state"]
+    assert first.is_lost()
+    api.is_away = True
+    assert not first.is_lost()
+
+
+def test_it_is_looked_at_every_few_seconds_only(api, monkeypatch):
+    asked = []
+    monkeypatch.setattr(api, "get", lambda *what: asked.append(what))
+    first = saved(api)
+    assert [first.is_lost() for _ in range(5)] == [True, False, False, False, False]
+    assert len(asked) == 1
