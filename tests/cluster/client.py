@@ -1,44 +1,43 @@
-"""Runs in a pod: logs runs one after the other for a time, and says which were acknowledged.
+"""Runs in a pod: logs runs one after the other until it is told to stop (SIGTERM), and says which were acknowledged.
 
-Its arguments: how many seconds, and the tracking server's address. Prints `began` once the server has answered: a new
-pod is let through NetworkPolicies a moment after it was started, and only then does it count. Prints a JSON document at
-the end: names of the runs that the server acknowledged, and what else it answered.
+Its arguments: how many seconds at most, and the tracking server's address. Prints a line for each thing that happens:
+`began` once the server has answered (a new pod is let through NetworkPolicies a moment after it was started, and only
+then does it count), `acknowledged RUN` for each run that the server says it has, `failed REASON` for each other answer.
 """
 
 import base64
 import http.client
 import json
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 
 def main() -> None:
     seconds, host = float(sys.argv[1]), sys.argv[2]
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     password = Path("/run/secrets/admin/password").read_text().strip()
     login = "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()
-    began = wait_for(host)
-    acknowledged: list[str] = []
-    failed: dict[str, int] = {}
-    end = began + seconds
+    wait_for(host)
+    end = time.monotonic() + seconds
     number = 0
-    while time.monotonic() < end:
+    while not stop.is_set() and time.monotonic() < end:
         number += 1
         body = {"experiment_id": "0", "run_name": f"run-{number}", "start_time": 1}
         try:
             answer = ask(host, login, "/api/2.0/mlflow/runs/create", body)
-            acknowledged.append(answer["run"]["info"]["run_id"])
+            print("acknowledged", answer["run"]["info"]["run_id"], flush=True)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            failed[f"{type(error).__name__}: {error}"[:200]] = (
-                failed.get(f"{type(error).__name__}: {error}"[:200], 0) + 1
-            )
+            print("failed", " ".join(f"{type(error).__name__}: {error}".split())[:200], flush=True)
             time.sleep(0.2)
         time.sleep(0.02)
-    print(json.dumps({"acknowledged": acknowledged, "failed": failed}))
 
 
-def wait_for(host: str, patience: float = 60) -> float:
-    """Ask until there is any answer at all; returns when that was, in seconds of the monotonic clock."""
+def wait_for(host: str, patience: float = 60) -> None:
+    """Ask until there is any answer at all."""
     end = time.monotonic() + patience
     while True:
         connection = http.client.HTTPConnection(host, timeout=5)
@@ -46,7 +45,7 @@ def wait_for(host: str, patience: float = 60) -> float:
             connection.request("GET", "/health")
             connection.getresponse().read()
             print("began", flush=True)
-            return time.monotonic()
+            return
         except OSError:
             if time.monotonic() > end:
                 raise

@@ -143,13 +143,15 @@ def bike(platform: ClusterPlatform, names_are_found: None) -> bikes.BikeModel:
 
 @pytest.fixture
 def serving(platform: ClusterPlatform, bike: bikes.BikeModel) -> bikes.BikeModel:
-    """Its first version, with two replicas, and nothing of others."""
+    """Its first version, with two replicas, and nothing of others; whatever was done to the cluster before is over."""
+    platform.settle()
     inside(
         platform,
         "    if any(p.pool == 'canary' for p in deployments.desired()): deployments.remove_canary('bike-demand')",
     )
     said(platform.run("deploy", f"{bike.name}/1", "--replicas", "2"))
     eventually(lambda: len(pods(platform)) == 2, seconds=90, what="two replicas and no more")
+    platform.settle()
     return bike
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.cluster_platform import TRACKING_HOST, ClusterPlatform, said
 from tests.support.clusters import Cluster
-from tests.support.mlflow_paths import CLOSED, SEARCH
+from tests.support.mlflow_paths import ARTIFACTS, CLOSED, CREATE, OUTSIDE, SEARCH, SOURCES
 from tests.support.node import identity as identities
 from tests.support.node.identity import Provider
 from tests.support.waiting import eventually
@@ -38,6 +38,13 @@ def open_site(trust: ssl.SSLContext) -> Callable[[], httpx.Client]:
 def stranger(open_site: Callable[[], httpx.Client]) -> Iterator[httpx.Client]:
     with open_site() as client:
         yield client
+
+
+@pytest.fixture
+def admin(platform: ClusterPlatform, stranger: httpx.Client) -> httpx.Client:
+    """Who may do everything."""
+    stranger.auth = ("admin", platform.secret("tracking-server-admin", "password"))
+    return stranger
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,43 @@ def test_who_signs_in_elsewhere_is_that_user_of_mlflow(stranger: httpx.Client, s
     user = arrived.json()["user"]
     assert (user["username"], user["is_admin"]) == (identities.USER, False)
     assert stranger.get(SEARCH).status_code == 200
+
+
+def test_another_host_leads_nowhere(admin: httpx.Client) -> None:
+    assert admin.get(SEARCH).status_code == 200
+    assert admin.get(SEARCH, headers={"Host": "evil.test"}).status_code == 404
+
+
+def test_a_foreign_origin_is_refused(admin: httpx.Client) -> None:
+    answer = admin.post(CREATE, json={"name": "x"}, headers={"Origin": "https://evil.test"})
+    assert answer.status_code == 403, answer.text
+
+
+def test_its_own_pages_may_call_the_server(admin: httpx.Client) -> None:
+    answer = admin.post(CREATE, json={"name": "by a page"}, headers={"Origin": f"https://{TRACKING_HOST}"})
+    assert answer.status_code == 200, answer.text
+
+
+def test_pages_cannot_be_framed(admin: httpx.Client) -> None:
+    assert admin.get("/").headers["x-frame-options"] == "SAMEORIGIN"
+
+
+def test_jobs_are_off_even_for_the_admin(admin: httpx.Client) -> None:
+    assert admin.post("/ajax-api/3.0/jobs", json={"job_name": "x", "params": {}}).status_code >= 400
+
+
+def test_model_versions_from_elsewhere_are_refused(admin: httpx.Client) -> None:
+    model = {"name": "from-elsewhere"}
+    assert admin.post("/api/2.0/mlflow/registered-models/create", json=model).status_code == 200
+    for source in SOURCES:
+        answer = admin.post("/api/2.0/mlflow/model-versions/create", json=model | {"source": source})
+        assert answer.status_code == 400, f"{source}: {answer.status_code} {answer.text}"
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_artifact_paths_cannot_leave_the_bucket(admin: httpx.Client, path: str) -> None:
+    assert not admin.get(f"{ARTIFACTS}/{path}").is_success
+    assert not admin.put(f"{ARTIFACTS}/{path}", content=b"x").is_success
 
 
 def test_people_and_programs_are_managed_from_outside(platform: ClusterPlatform, stranger: httpx.Client) -> None:

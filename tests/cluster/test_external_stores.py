@@ -1,6 +1,5 @@
 """A stack whose database and bucket are another namespace's: what its Jobs make there, and what they say is wrong."""
 
-import base64
 import json
 from collections.abc import Iterator
 
@@ -12,13 +11,10 @@ from tests.support.clusters import Cluster
 from tests.support.node.identity import Provider
 from tests.support.waiting import eventually
 
+ONLY_STORES = dict.fromkeys(("edge", "tracking_server", "serving_cluster", "monitoring"))
+HERE = {"cluster": {"create_namespace": False}}
 UNVERSIONED = "unversioned"
 Document = dict[str, object]
-
-
-def value(platform: ClusterPlatform, secret: str, field: str) -> str:
-    found = platform.kubectl("get", "secret", secret, "-o", f"jsonpath={{.data.{field}}}")
-    return base64.b64decode(found).decode()
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +25,9 @@ def guest(
     host = f"{platform.namespace}.svc.cluster.local"
     place = {"kind": "namespace", "namespace": platform.namespace}
     with a_cluster_platform(node, references, provider) as guest:
-        nowhere = dict.fromkeys(("edge", "tracking_server", "serving_cluster", "monitoring"))
         guest.configure(
             references,
-            cluster={"create_namespace": False},
+            **HERE,
             registry_database={
                 "kind": "external",
                 "host": f"registry-database.{host}",
@@ -49,16 +44,18 @@ def guest(
                 "credentials": {"secret": "their-store"},
                 "reached_at": place,
             },
-            **nowhere,
+            **ONLY_STORES,
         )
-        store = {key: value(platform, "artifact-store-keys", key) for key in ("access-key", "secret-key")}
+        store = {key: platform.secret("artifact-store-keys", key) for key in ("access-key", "secret-key")}
         node.kubectl("create", "namespace", guest.namespace)
         have_secret(guest, "their-database", {"password": "not-this-one"})
         have_secret(guest, "their-store", store)
         node.kubectl("apply", "-f", "-", document=let_in(platform, guest.namespace))
         yield guest
-        node.kubectl("delete", "namespace", guest.namespace, "--wait=false")
-        platform.kubectl("delete", "networkpolicy", "guest")
+    own = (f"--selector=app.kubernetes.io/instance={guest.stack}", "--output=name")
+    assert guest.kubectl("get", "jobs,configmaps,secrets,networkpolicies", *own) == ""  # `down` has left nothing there
+    node.kubectl("delete", "namespace", guest.namespace, "--wait=false")
+    platform.kubectl("delete", "networkpolicy", "guest")
 
 
 def have_secret(guest: ClusterPlatform, name: str, values: dict[str, str]) -> None:
@@ -86,9 +83,7 @@ def test_a_wrong_password_is_said_and_put_right(guest: ClusterPlatform, platform
     assert "the server doesn't take this user with this password: is the Secret right?" in said
     assert "not-this-one" not in said + failed.stdout + failed.stderr
 
-    have_secret(guest, "their-database", {"password": value(platform, "registry-database-superuser", "password")})
-    guest.kubectl("delete", job)
-    assert guest.pulumi("refresh", "--yes").returncode == 0
+    have_secret(guest, "their-database", {"password": platform.secret("registry-database-postgres", "password")})
     guest.up()
     said = "".join(guest.kubectl("logs", name) for name in guest.kubectl("get", "jobs", "-o", "name").split())
     assert "4 roles and their databases are there" in said
@@ -101,13 +96,28 @@ def test_nothing_changes_the_second_time(guest: ClusterPlatform) -> None:
 
 def test_what_is_wrong_is_said_by_the_jobs(guest: ClusterPlatform, platform: ClusterPlatform) -> None:
     with platform.forwarded("artifact-store", 7070) as address:
-        keys = (value(platform, "artifact-store-keys", key) for key in ("access-key", "secret-key"))
+        keys = (platform.secret("artifact-store-keys", key) for key in ("access-key", "secret-key"))
         bucket.client(f"http://{address}", "us-east-1", *keys).create_bucket(Bucket=UNVERSIONED)
     start_copy(guest, "registry-database-roles", "unreachable", port=5433, seconds=4)
     start_copy(guest, "artifact-store-bucket", "unversioned", bucket=UNVERSIONED, create=False)
     said = last_words(guest, "unreachable")
     assert "does its firewall let the cluster in, and does `reached_at` name where it is?" in said
     assert f"the bucket '{UNVERSIONED}' keeps no older versions" in last_words(guest, "unversioned")
+
+
+def test_another_kind_goes_on_with_the_passwords_there_are(guest: ClusterPlatform, references: dict[str, str]) -> None:
+    """Once somebody says that the data was moved; what both kinds have is neither made anew nor deleted."""
+    before = guest.secret("registry-database-mlflow", "password")
+    guest.configure(references, **ONLY_STORES, **HERE, registry_database={"kind": "statefulset"}, artifact_store=None)
+    refused = guest.run("up")
+    assert refused.returncode == 1
+    assert "it can't become 'statefulset' without losing that data" in refused.stdout + refused.stderr
+    moved = {"kind": "statefulset", "migrated_from": "external"}
+    guest.configure(references, **ONLY_STORES, **HERE, registry_database=moved, artifact_store=None)
+    guest.up()
+    assert guest.secret("registry-database-mlflow", "password") == before
+    assert guest.kubectl("get", "pod", "registry-database-0", "-o", "jsonpath={.status.phase}") == "Running"
+    assert guest.changes() == {}
 
 
 def start_copy(guest: ClusterPlatform, prefix: str, name: str, **changes: object) -> None:

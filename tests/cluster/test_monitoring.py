@@ -12,24 +12,35 @@ import pytest
 
 from modelyard.monitoring import cluster_rule_files, scope
 from modelyard.monitoring.panels import PAGES
-from tests.cluster.test_platform import PATIENT
 from tests.support.cluster_platform import ClusterPlatform
-from tests.support.cluster_pods import run_pod
+from tests.support.cluster_pods import CLOSED, ONCE_OPEN, met, replace, run_pod
 from tests.support.clusters import Cluster
 from tests.support.node import prometheus_operator as operator
 from tests.support.node import receiver
 from tests.support.waiting import eventually
 
 EAT_MEMORY = "blocks = [bytearray(10_000_000) for _ in range(100)]"
+DEPLOYED = {"mlflow": "tracking-server", "serving-agent": "serving-agent"}  # jobs of several replicas
 JOBS = {
     *("mlflow", "serving-agent", "prometheus", "alertmanager", "pushgateway", "postgresql", "pods", "probe"),
 }
 
 
+@contextmanager
+def api_of(platform: ClusterPlatform, service: str, *, namespace: str | None = None) -> Iterator[httpx.Client]:
+    """The API of the Prometheus behind a Service."""
+    with (
+        platform.forwarded(service, 9090, namespace=namespace) as address,
+        httpx.Client(base_url=f"http://{address}/api/v1/", timeout=30) as api,
+    ):
+        yield api
+
+
 @pytest.fixture
 def prometheus(platform: ClusterPlatform) -> Iterator[httpx.Client]:
-    """Prometheus' API."""
-    with platform.forwarded("prometheus", 9090) as address, httpx.Client(base_url=f"http://{address}/api/v1/") as api:
+    """Prometheus' API; what was done to the cluster before is over."""
+    platform.settle()
+    with api_of(platform, "prometheus") as api:
         yield api
 
 
@@ -46,6 +57,12 @@ def _document(kind: str, namespace: str, name: str, spec: object, **metadata: ob
 def targets(api: httpx.Client) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = api.get("targets?state=active").json()["data"]["activeTargets"]
     return found
+
+
+def scraped(api: httpx.Client) -> dict[str, int]:
+    """How many targets there are of each of `DEPLOYED`."""
+    jobs = [one["labels"]["job"] for one in targets(api)]
+    return {job: jobs.count(job) for job in DEPLOYED}
 
 
 def asked(api: httpx.Client, query: str, **more: str) -> list[dict[str, Any]]:
@@ -86,9 +103,12 @@ def a_bare_pod(image: str, code: str, **container: object) -> dict[str, Any]:
 
 
 def test_every_replica_of_every_part_is_scraped(platform: ClusterPlatform, prometheus: httpx.Client) -> None:
-    eventually(lambda: everything_is_up(prometheus, JOBS), seconds=60)
-    scraped = [one["labels"]["job"] for one in targets(prometheus)]
-    assert scraped.count("mlflow") == scraped.count("serving-agent") == 2
+    replicas = {job: platform.replicas(name) for job, name in DEPLOYED.items()}
+    eventually(
+        lambda: everything_is_up(prometheus, JOBS) and scraped(prometheus) == replicas,
+        seconds=60,
+        what=f"as many targets as replicas, {replicas},",
+    )
 
 
 def test_a_healthy_platform_raises_no_alert(platform: ClusterPlatform, prometheus: httpx.Client) -> None:
@@ -139,74 +159,66 @@ def test_what_happens_to_pods_and_jobs_is_seen(
 def test_an_alert_with_a_real_cause_reaches_people(platform: ClusterPlatform, prometheus: httpx.Client) -> None:
     platform.kubectl("scale", "statefulset/artifact-store", "--replicas=0")
     try:
-        eventually(lambda: _messages(platform.node, "ArtifactStoreDown"), seconds=240, what="the alert at its receiver")
-        (posted,) = (one for one in _messages(platform.node, "ArtifactStoreDown") if one["status"] == "firing")
+        posted, *_ = eventually(
+            lambda: firing(platform.node, "ArtifactStoreDown"), seconds=240, what="the alert at its receiver"
+        )
     finally:
         platform.kubectl("scale", "statefulset/artifact-store", "--replicas=1")
     assert posted["commonLabels"]["platform"] == platform.stack
     assert posted["commonLabels"]["severity"] == "critical"
-    platform.kubectl("rollout", "status", "statefulset/artifact-store", "--timeout=60s")
+    platform.settle()
     eventually(lambda: "ArtifactStoreDown" not in alerts(prometheus), seconds=60)
 
 
-def _messages(node: Cluster, alert: str) -> list[dict[str, Any]]:
+def firing(node: Cluster, alert: str) -> list[dict[str, Any]]:
+    """What was posted about an alert that fires."""
     found = [json.loads(one) for one in receiver.posted(node)]
-    return [one for one in found if one["groupLabels"]["alertname"] == alert]
+    return [one for one in found if one["groupLabels"]["alertname"] == alert and one["status"] == "firing"]
 
 
-def test_what_prometheus_has_seen_survives_its_death(platform: ClusterPlatform) -> None:
-    with _api(platform) as api:
-        eventually(lambda: asked(api, 'up{job="mlflow"} == 1'), seconds=30)
-        before = time.time()
-        time.sleep(2)
-    platform.kubectl("delete", "pod", "prometheus-0", "--grace-period=0", "--force")
-    platform.kubectl("rollout", "status", "statefulset/prometheus", "--timeout=90s")
-    with _api(platform) as api:
-        assert len(asked(api, 'up{job="mlflow"} == 1', time=f"{before:.0f}")) == 2
+def test_what_prometheus_has_seen_survives_its_death(platform: ClusterPlatform, prometheus: httpx.Client) -> None:
+    answering = 'up{job="mlflow"} == 1'
+    eventually(lambda: asked(prometheus, answering), seconds=30, what="a replica of MLflow that was scraped")
+    at = f"{time.time():.3f}"
+    before = {one["metric"]["instance"] for one in asked(prometheus, answering, time=at)}
+    replace(platform, "prometheus-0", "--grace-period=0", "--force")
+    with api_of(platform, "prometheus") as api:
+        kept = eventually(
+            lambda: asked(api, answering, time=at),
+            seconds=60,
+            what="what it had seen",
+            but=(AssertionError, httpx.TransportError),  # it answers 503 as long as it reads
+        )
+        assert {one["metric"]["instance"] for one in kept} == before
         eventually(lambda: everything_is_up(api, JOBS), seconds=60)
-
-
-@contextmanager
-def _api(platform: ClusterPlatform) -> Iterator[httpx.Client]:
-    with platform.forwarded("prometheus", 9090) as address, httpx.Client(base_url=f"http://{address}/api/v1/") as api:
-        yield api
 
 
 def test_what_a_job_pushes_is_seen_and_kept(
     platform: ClusterPlatform, prometheus: httpx.Client, references: dict[str, str]
 ) -> None:
-    push = PATIENT.format(host="pushgateway", port=9091) + (
+    push = ONCE_OPEN.format(host="pushgateway", port=9091) + (
         "import urllib.request\n"
         "url = 'http://pushgateway:9091/metrics/job/nightly'\n"
         "urllib.request.urlopen(urllib.request.Request(url, data=b'rows_trained 42\\n', method='PUT'))\n"
     )
     run_pod(platform, references, push, uses="pushgateway")
-    eventually(lambda: asked(prometheus, 'rows_trained{job="nightly"} == 42'), seconds=30)
-    time.sleep(5)  # written every few seconds at most
-    platform.kubectl("delete", "pod", "pushgateway-0")
-    platform.kubectl("rollout", "status", "statefulset/pushgateway", "--timeout=60s")
-    time.sleep(6)  # two looks
-    assert asked(prometheus, 'rows_trained{job="nightly"} == 42')
+    pushed = 'rows_trained{job="nightly"}'
+    eventually(lambda: asked(prometheus, f"{pushed} == 42"), seconds=30, what="what was pushed")
+    replace(platform, "pushgateway-0")  # it writes it down before it ends
+    since = time.time()
+    eventually(
+        lambda: asked(prometheus, f"{pushed} == 42 and timestamp({pushed}) > {since:.3f}"),
+        seconds=60,
+        what="what was pushed, told by the next one",
+    )
 
 
 def test_only_pods_that_may_reach_it(platform: ClusterPlatform, references: dict[str, str]) -> None:
-    places = (("prometheus", 9090), ("alertmanager", 9093), ("pushgateway", 9091), ("postgres-exporter", 9187))
-    code = (
-        "import socket\n"
-        f"for host, port in {places}:\n"
-        "    try:\n        socket.create_connection((host, port), timeout=3)\n        print(host, 'open')\n"
-        "    except OSError as error:\n        print(host, type(error).__name__)\n"
-    )
-    said = run_pod(platform, references, code)
-    assert "open" not in said
-    assert len(re.findall("TimeoutError|ConnectionRefusedError", said)) == len(places), said
-    said = run_pod(platform, references, PATIENT.format(host="prometheus", port=9090) + code, uses="monitoring")
-    assert "prometheus open" in said
-    assert said.count("open") == 2, said
-
-
-def test_up_again_changes_nothing(platform: ClusterPlatform) -> None:
-    assert platform.changes() == {}
+    places = [("prometheus", 9090), ("alertmanager", 9093), ("pushgateway", 9091), ("postgres-exporter", 9187)]
+    assert set(met(platform, references, places)) <= CLOSED
+    found = met(platform, references, places, uses="monitoring", once_open=places[0])
+    assert found[0] == "open"
+    assert set(found[1:]) <= CLOSED
 
 
 class TestByAnOperator:
@@ -243,21 +255,21 @@ class TestByAnOperator:
         node.kubectl(
             "-n", operator.NAMESPACE, "wait", "pod/prometheus-test-0", "--for=condition=Ready", "--timeout=90s"
         )
-        with (
-            platform.forwarded("prometheus-operated", 9090, namespace=operator.NAMESPACE) as address,
-            httpx.Client(base_url=f"http://{address}/api/v1/") as client,
-        ):
+        with api_of(platform, "prometheus-operated", namespace=operator.NAMESPACE) as client:
             yield client
 
     def test_without_it_nothing_is_made(self, handed_over: tuple[ClusterPlatform, str]) -> None:
         assert "install the Prometheus operator" in handed_over[1]
 
-    def test_its_prometheus_scrapes_every_part(self, api: httpx.Client) -> None:
+    def test_its_prometheus_scrapes_every_part(
+        self, api: httpx.Client, handed_over: tuple[ClusterPlatform, str]
+    ) -> None:
         eventually(
             lambda: everything_is_up(api, {"mlflow", "serving-agent", "pushgateway", "postgresql", "probe"}), seconds=90
         )
-        scraped = [one["labels"]["job"] for one in targets(api)]
-        assert scraped.count("mlflow") == 2
+        platform, _ = handed_over
+        replicas = platform.replicas("tracking-server")
+        eventually(lambda: scraped(api)["mlflow"] == replicas, seconds=30, what=f"{replicas} targets of MLflow")
 
     def test_its_prometheus_has_our_rules_about_this_platform(
         self, api: httpx.Client, handed_over: tuple[ClusterPlatform, str]
@@ -267,14 +279,22 @@ class TestByAnOperator:
         eventually(lambda: health_of_rules(api) == {"ok"}, seconds=120, what="every rule was looked at")
         groups = api.get("rules").json()["data"]["groups"]
         assert len(groups) >= len(cluster_rule_files())
-        (watchdog,) = api.get("alerts").json()["data"]["alerts"]
-        assert watchdog["labels"]["alertname"] == "Watchdog"
+        known = api.get("alerts").json()["data"]["alerts"]
+        watchdog = next(one for one in known if one["labels"]["alertname"] == "Watchdog")
         assert watchdog["labels"]["namespace"] == platform.namespace
-        assert asked(api, f'job:up:ratio{{job="mlflow", namespace="{platform.namespace}"}} == 1')
+        ratio = f'job:up:ratio{{job="mlflow", namespace="{platform.namespace}"}} == 1'
+        eventually(lambda: asked(api, ratio), seconds=30, what=ratio)
         narrowed = [
             scope.narrowed(e, {"namespace": platform.namespace}) for e in ("max(pg_up)", 'sum(up{job="mlflow"})')
         ]
-        assert [asked(api, one)[0]["value"][1] for one in narrowed] == ["1", "2"]
+        eventually(
+            lambda: (
+                [found["value"][1] for one in narrowed for found in asked(api, one)]
+                == ["1", str(platform.replicas("tracking-server"))]
+            ),
+            seconds=30,
+            what="one database, and as many servers as there are",
+        )
 
     def test_its_own_prometheus_is_gone(self, handed_over: tuple[ClusterPlatform, str]) -> None:
         platform, _ = handed_over

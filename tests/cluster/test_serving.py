@@ -3,8 +3,8 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,7 +17,7 @@ from scipy.stats import binom
 from tests.support import bike_model as bikes
 from tests.support.cluster_models import inside, models, pods, ready, restarts
 from tests.support.cluster_platform import SERVING_HOST, ClusterPlatform, said
-from tests.support.node import Node
+from tests.support.node import Node, gateway, remains
 from tests.support.prediction_load import PredictionLoad
 from tests.support.waiting import eventually
 
@@ -119,7 +119,7 @@ def test_a_new_version_under_load_fails_no_request(platform: ClusterPlatform, se
         clients.wait_for(100)
         said(platform.run("deploy", f"{serving.name}/2"))
         eventually(lambda: len(pods(platform)) == 2 and all("-v2-" in name for name in pods(platform)), seconds=120)
-        clients.wait_for(100)
+        clients.wait_for(100, of="2")
     assert clients.failures == []
     assert set(clients.versions) == {"1", "2"}
 
@@ -134,7 +134,8 @@ def test_a_canary_gets_its_share(platform: ClusterPlatform, serving: Bike, load:
     eventually(
         lambda: any(row["pool"] == "canary" and row["state"] == "serving" for row in models(platform)), seconds=90
     )
-    time.sleep(2)  # until the Gateway has heard of it
+    routers = load()  # each of them has to have heard of it
+    eventually(lambda: routers.meets("2"), seconds=60, what="the canary at every router", but=(httpx.TransportError,))
     with load() as clients:
         clients.wait_for(requests, seconds=180)
     total = clients.versions.total()
@@ -150,8 +151,13 @@ def test_a_model_server_that_is_killed_fails_no_request(
 ) -> None:
     with load() as clients:
         clients.wait_for(100)
-        os.kill(model_servers()[0], signal.SIGKILL)
-        eventually(lambda: restarts(platform) == 1 and ready(platform) == 2, seconds=60, what="the killed one's return")
+        before = restarts(platform)
+        os.kill(model_servers(own_node)[0], signal.SIGKILL)
+        eventually(
+            lambda: restarts(platform) == before + 1 and ready(platform) == 2,
+            seconds=60,
+            what="the killed one's return",
+        )
         clients.wait_for(100)
     assert clients.failures == []
 
@@ -173,9 +179,9 @@ def test_the_agent_may_die(platform: ClusterPlatform, serving: Bike, load: Load)
         clients.wait_for(100)
         platform.kubectl("delete", "pod", "-l", "app.kubernetes.io/name=serving-agent", "--force", "--grace-period=0")
         clients.wait_for(200)
-        platform.kubectl("rollout", "status", "deployment/serving-agent", "--timeout=120s")
+        platform.settle()
         said(platform.run("deploy", f"{serving.name}/2"))
-        clients.wait_for(100)
+        clients.wait_for(100, of="2")
     assert clients.failures == []
     assert set(clients.versions) == {"1", "2"}
 
@@ -188,7 +194,16 @@ def test_the_kubelet_may_die(own_node: Node, platform: ClusterPlatform, serving:
         clients.wait_for(300)
     assert clients.failures == []
     own_node.start("kubelet")
-    eventually(lambda: is_quiet(platform, load), seconds=90, what="the kubelet's return")
+    eventually(
+        lambda: all(own_node.has_asked(namespace) for namespace in (platform.namespace, gateway.NAMESPACE)),
+        seconds=90,
+        what="the kubelet's return",
+        but=(AssertionError,),  # nor does it answer at first
+    )
+    platform.settle()
+    with load() as clients:
+        clients.wait_for(100)
+    assert clients.failures == []
 
 
 def test_the_api_server_may_die(own_node: Node, platform: ClusterPlatform, serving: Bike, load: Load) -> None:
@@ -199,7 +214,6 @@ def test_the_api_server_may_die(own_node: Node, platform: ClusterPlatform, servi
         own_node.start("kube-apiserver")
         clients.wait_for(100)
     assert clients.failures == []
-    eventually(lambda: platform.run("models").returncode == 0, seconds=90, what="the API server's return")
     said(platform.run("deploy", f"{serving.name}/2", "--timeout", "120"))
 
 
@@ -207,9 +221,15 @@ def test_what_others_delete_comes_back(platform: ClusterPlatform, serving: Bike)
     platform.kubectl("delete", "httproute", "model-bike-demand")
     platform.kubectl("delete", "deployment", "model-bike-demand-v1")
     platform.kubectl("delete", "configmap", "serving-agent-state")
-    eventually(lambda: "model-bike-demand" in platform.kubectl("get", "httproutes", "-o", "name"), seconds=20)
-    eventually(lambda: ready(platform) == 2, seconds=90, what="the replicas' return")
-    assert "serving-agent-state" in platform.kubectl("get", "configmaps", "-o", "name")
+    names = {"model-bike-demand", "model-bike-demand-v1", "serving-agent-state"}
+    kinds = "httproutes,deployments,configmaps"
+
+    def there() -> set[str]:
+        return {name.partition("/")[2] for name in platform.kubectl("get", kinds, "-o", "name").split()}
+
+    eventually(lambda: names <= there(), what=f"{', '.join(sorted(names))} again")
+    platform.settle()
+    assert ready(platform) == 2
 
 
 def test_a_model_server_sees_no_login_of_the_tracking_server(platform: ClusterPlatform, serving: Bike) -> None:
@@ -221,29 +241,23 @@ def test_a_model_server_sees_no_login_of_the_tracking_server(platform: ClusterPl
 
 def test_an_undeployed_model_leaves_nothing(platform: ClusterPlatform, serving: Bike, client: httpx.Client) -> None:
     said(platform.run("undeploy", serving.name))
-    eventually(lambda: client.get(f"/v2/models/{serving.name}").status_code == 503, seconds=30)
+    eventually(
+        lambda: client.get(f"/v2/models/{serving.name}").status_code == 503,
+        what="nobody's answering for it",
+        but=(httpx.TransportError,),
+    )
     eventually(lambda: pods(platform) == [], seconds=90, what="the end of its pods")
     for kind in ("deployments", "services", "poddisruptionbudgets", "httproutes"):
         assert "model-bike" not in platform.kubectl("get", kind, "-o", "name"), kind
 
 
-def is_quiet(platform: ClusterPlatform, load: Load) -> bool:
-    """Whether everything is up and a hundred requests in a row are answered."""
-    if ready(platform) != 2 or platform.run("status").returncode != 0 or platform.run("models").returncode != 0:
-        return False
-    with load() as clients:
-        clients.wait_for(100)
-    return clients.failures == []
-
-
-def model_servers() -> list[int]:
-    """Process ids, as this machine sees them, of the node's model servers."""
+def model_servers(node: Node) -> list[int]:
+    """Process ids, as this machine sees them, of a node's model servers."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if (
-            "modelyard.serving.server" in command
-            and Path(f"/proc/{process.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
-        ):
-            found.append(process.pid)
+        with suppress(OSError):
+            groups = Path(f"/proc/{process.pid}/cgroup").read_text()
+            is_the_nodes = f"/{remains.cgroup(node.addresses.number)}/" in groups
+            if is_the_nodes and "modelyard.serving.server" in (process.info["cmdline"] or []):
+                found.append(process.pid)
     return sorted(found)

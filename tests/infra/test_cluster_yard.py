@@ -135,7 +135,7 @@ def test_all_ways_are_closed_but_the_ones_that_parts_need(objects):
 def test_a_role_sees_its_own_password_alone(pods):
     (projected,) = (v["projected"] for v in pods["tracking-server"]["volumes"] if v["name"] == "secrets")
     mounted = {source["secret"]["name"] for source in projected["sources"]}
-    assert "registry-database-superuser" not in mounted
+    assert "registry-database-postgres" not in mounted
     assert "registry-database-modelyard" not in mounted
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.support.cluster_platform import ClusterPlatform, said
+from tests.support.cluster_pods import is_ready
 
 INSIDE = (
     "from modelyard.descriptor import find\n"
@@ -31,12 +32,13 @@ def pods(platform: ClusterPlatform) -> list[str]:
 
 
 def ready(platform: ClusterPlatform) -> int:
+    """How many of them get requests."""
     found = platform.kubectl("get", "pods", "-l", "app.kubernetes.io/name=model-server", "-o", "json")
-    conditions = [one["status"].get("conditions", []) for one in json.loads(found)["items"]]
-    return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in one) for one in conditions)
+    return sum(is_ready(pod) for pod in json.loads(found)["items"])
 
 
 def restarts(platform: ClusterPlatform) -> int:
     """How often a container of a model server's pod was started anew."""
     found = platform.kubectl("get", "pods", "-l", "app.kubernetes.io/name=model-server", "-o", "json")
-    return sum(one["restartCount"] for pod in json.loads(found)["items"] for one in pod["status"]["containerStatuses"])
+    of_each = [pod["status"].get("containerStatuses", []) for pod in json.loads(found)["items"]]
+    return sum(container["restartCount"] for containers in of_each for container in containers)

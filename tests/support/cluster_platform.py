@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from modelyard_infra.resources.cluster_check import STACK
 from tests.support.clusters import Cluster
 from tests.support.node import ROOT, connects, gateway, receiver
 from tests.support.node.certificates import Authority
@@ -25,6 +28,12 @@ DOMAIN = "ml.test"
 TRACKING_HOST, SERVING_HOST = f"mlflow.{DOMAIN}", f"models.{DOMAIN}"
 MODELYARD = Path(sys.executable).parent / "modelyard"
 PROVIDERS = ROOT / "tests" / "support" / "providers" / "bin"
+CLUSTER_WIDE = (  # what a stack might make besides what is in its namespace
+    *("namespaces", "persistentvolumes", "storageclasses", "priorityclasses", "ingressclasses", "gatewayclasses"),
+    *("clusterroles", "clusterrolebindings", "customresourcedefinitions", "apiservices"),
+    *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+    *("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+)
 
 
 class ClusterPlatform:
@@ -125,10 +134,48 @@ class ClusterPlatform:
         """kubectl in the platform's namespace."""
         return self.node.kubectl("-n", self.namespace, *arguments)
 
+    def replicas(self, deployment: str) -> int:
+        """How many there are to be of a Deployment's pods; an autoscaler may have changed that."""
+        return int(self.kubectl("get", "deployment", deployment, "-o", "jsonpath={.spec.replicas}"))
+
     def secret(self, name: str, key: str) -> str:
         """One value of a Secret."""
         data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
         return base64.b64decode(data[key]).decode()
+
+    def settle(self, *, seconds: float = 120) -> None:
+        """Wait until every workload has just the pods it asks for, all ready and none on its way out; routers, too.
+
+        Raises:
+            AssertionError: something was still on its way after so long; says what.
+        """
+        deadline = time.monotonic() + seconds
+        while unsettled := [*self._unsettled(self.namespace), *self._unsettled(gateway.NAMESPACE)]:
+            assert time.monotonic() < deadline, f"after {seconds:g} s not settled yet: {'; '.join(unsettled)}"
+            time.sleep(0.2)
+
+    def _unsettled(self, namespace: str) -> list[str]:
+        kinds = "deployments,statefulsets,pods"
+        items = json.loads(self.node.kubectl("-n", namespace, "get", kinds, "-o", "json"))["items"]
+        listed = [one for one in items if one["kind"] != "Pod" or "ownerReferences" in one["metadata"]]  # not a test's
+        found = [reason for one in listed if (reason := _unsettled(one))]
+        pods = [one for one in listed if one["kind"] == "Pod" and one["status"].get("phase") == "Running"]
+        wanted = sum(one["spec"]["replicas"] for one in listed if one["kind"] in ("Deployment", "StatefulSet"))
+        return found or ([f"{len(pods)} pods instead of {wanted} in {namespace}"] if len(pods) != wanted else [])
+
+    def traces(self) -> list[str]:
+        """What is the platform's outside of namespaces: its own namespace, volumes, and what else has its label."""
+        labelled = [
+            self.node.kubectl("get", ",".join(CLUSTER_WIDE), "-l", f"{label}={self.stack}", "-o", "name").split()
+            for label in (STACK, "app.kubernetes.io/instance")
+        ]
+        volumes = json.loads(self.node.kubectl("get", "persistentvolumes", "-o", "json"))["items"]
+        claimed = [
+            f"persistentvolume/{one['metadata']['name']}"
+            for one in volumes
+            if one["spec"].get("claimRef", {}).get("namespace") == self.namespace
+        ]
+        return [*labelled[0], *labelled[1], *claimed]
 
     @property
     def address(self) -> str:
@@ -154,9 +201,28 @@ class ClusterPlatform:
             process.wait()
 
 
+def _unsettled(found: dict[str, Any]) -> str | None:
+    """Why a Deployment, StatefulSet or pod is still on its way; None: it isn't, or is one that has ended."""
+    name, status = f"{found['kind']} {found['metadata']['name']}", found["status"]
+    if "deletionTimestamp" in found["metadata"]:
+        return f"{name} is on its way out"
+    if found["kind"] == "Pod":
+        conditions = {one["type"]: one["status"] for one in status.get("conditions", [])}
+        is_over = status.get("phase") in ("Succeeded", "Failed")
+        return None if is_over or conditions.get("Ready") == "True" else f"{name} is not ready"
+    wanted = found["spec"]["replicas"]
+    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
+        return f"{name} has not been looked at"
+    counts = {key: status.get(key, 0) for key in ("replicas", "readyReplicas", "updatedReplicas")}
+    return None if set(counts.values()) == {wanted} else f"{name} has {counts} of {wanted}"
+
+
 @contextmanager
 def a_cluster_platform(node: Cluster, references: Mapping[str, str], provider: Provider) -> Iterator[ClusterPlatform]:
-    """A stack that isn't up yet; whatever a test made of it is destroyed at the end."""
+    """A stack that isn't up yet; whatever a test made of it is destroyed at the end, and nothing of it stays.
+
+    A namespace that a test has made for it stays: it is not the stack's.
+    """
     home = Path(tempfile.mkdtemp(prefix="my-", dir="/tmp"))
     home.chmod(0o711)
     platform = ClusterPlatform(node, f"c{secrets.token_hex(3)}", home, provider)
@@ -169,6 +235,15 @@ def a_cluster_platform(node: Cluster, references: Mapping[str, str], provider: P
         with suppress(OSError):
             shutil.rmtree(home)
         assert done.returncode == 0, f"`down` failed after the test:\n{done.stdout}\n{done.stderr}"
+        _leaves_nothing(platform)
+
+
+def _leaves_nothing(platform: ClusterPlatform, *, seconds: float = 90) -> None:
+    """Volumes may take a moment: each is emptied by a pod of its provisioner."""
+    deadline = time.monotonic() + seconds
+    while traces := platform.traces():
+        assert time.monotonic() < deadline, f"{seconds:g} s after `down` there still is {', '.join(traces)}"
+        time.sleep(0.2)
 
 
 def said(done: "subprocess.CompletedProcess[str]") -> str:

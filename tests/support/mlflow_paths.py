@@ -1,7 +1,10 @@
-"""What must not answer without a login, of what MLflow serves: each was open once in some version, or might be."""
+"""What of MLflow must not be had from outside: each was open once in some version, or might be."""
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 
+CREATE = "/api/2.0/mlflow/experiments/create"
+
+# Not without a login.
 CLOSED = [
     ("GET", SEARCH),
     ("POST", "/api/2.0/mlflow/runs/create"),
@@ -29,3 +32,10 @@ CLOSED = [
     ("POST", "/modelyard/tokens"),
     ("GET", "/openapi.json"),
 ]
+
+# Not even by the administrator: where a model's version is said to be.
+SOURCES = ["/etc/passwd", "file:///etc", "s3://mlflow/0", "http://127.0.0.1/", "models:/x/1"]
+
+# Nor what lies outside of the bucket, below ARTIFACTS.
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+OUTSIDE = ["..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/secrets", "0/%252e%252e/x"]

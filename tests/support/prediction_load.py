@@ -62,12 +62,34 @@ class PredictionLoad:
         for thread in self._threads:
             thread.join()
 
-    def wait_for(self, answers: int, *, seconds: float = 60) -> None:
-        """Go on until so many more requests were answered well."""
-        target, deadline = self.versions.total() + answers, time.monotonic() + seconds
-        while self.versions.total() < target:
+    def wait_for(self, answers: int, *, of: str | None = None, seconds: float = 60) -> None:
+        """Go on until so many more requests were answered well.
+
+        Args:
+            of: By this version.
+        """
+        target, deadline = self._answers(of) + answers, time.monotonic() + seconds
+        while self._answers(of) < target:
             assert time.monotonic() < deadline, f"{self.versions} after {seconds:g} s; failures: {self.failures[:3]}"
             time.sleep(0.02)
+
+    def _answers(self, version: str | None) -> int:
+        return self.versions.total() if version is None else self.versions[version]
+
+    def meets(self, version: str, *, connections: int = 20, requests: int = 60) -> bool:
+        """Whether a version answers on each of so many new connections, within so many requests.
+
+        Whichever of several routers a connection leads to, that one sends requests to the version then.
+
+        Raises:
+            httpx.TransportError: a connection broke.
+        """
+        return all(self._meets(version, requests) for _ in range(connections))
+
+    def _meets(self, version: str, requests: int) -> bool:
+        with self.open_client() as client:
+            answers = (client.post(self.url, json=self.body) for _ in range(requests))
+            return any(answer.headers.get("x-modelyard-version") == version for answer in answers)
 
     def _ask(self) -> None:
         with self.open_client() as client:

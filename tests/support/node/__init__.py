@@ -5,7 +5,9 @@ is killed. Needs root, Linux, and the programs that `tools/get.py --for-tests` g
 """
 
 import fcntl
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from pathlib import Path
 from tests.support.clusters import Cluster
 from tests.support.node import addons, remains
 from tests.support.node.addresses import Addresses
-from tests.support.node.servers import Layout
+from tests.support.node.servers import NODE, Layout
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,8 +39,29 @@ class Node(Cluster):
         self._command(f"kill {server}")
 
     def start(self, server: str) -> None:
-        """Start a server that was killed."""
+        """Start a server that was killed; it is ready afterwards."""
         self._command(f"start {server}")
+
+    def has_asked(self, namespace: str) -> bool:
+        """Whether the kubelet has asked each pod of a namespace if it is ready, since it was started last.
+
+        Until then it calls them unready, however well they are (Kubernetes before 1.35).
+        """
+        pods = json.loads(self.kubectl("-n", namespace, "get", "pods", "-o", "json"))["items"]
+        wanted = {
+            pod["metadata"]["name"]
+            for pod in pods
+            if any("readinessProbe" in container for container in pod["spec"]["containers"])
+        }
+        counts = self.kubectl("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/metrics/probes").splitlines()
+        asked = [
+            dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in counts if line.startswith("prober_probe_total{")
+        ]
+        return wanted <= {
+            one["pod"]
+            for one in asked
+            if (one["namespace"], one["probe_type"], one["result"]) == (namespace, "Readiness", "successful")
+        }
 
     def log(self, server: str) -> str:
         """What a server has logged."""
@@ -80,24 +103,27 @@ def started(cache: Path) -> Iterator[Node]:
     Args:
         cache: Where images are kept from one run to the next.
     """
-    with _number() as (number, lock):
+    with free_number() as (number, lock):
         remains.remove(number)
-        folder = remains.folder(number)
-        folder.mkdir(mode=0o700)
-        make_cgroups(number)
-        layout = Layout(folder, Addresses(number))
-        layout.write()
-        process = _launch(folder, number, cache)
-        first = _only_child(process.pid)
-        cleaner = _cleaner(number, first, lock)
+        process = cleaner = None
         try:
-            node = Node(folder, layout.addresses, process)
+            layout = Layout(remains.folder(number), Addresses(number))
+            layout.folder.mkdir(mode=0o700)
+            make_cgroups(number)
+            layout.write()
+            process = _launch(layout.folder, number, cache)
+            first = _only_child(process.pid)
+            cleaner = _cleaner(number, first, lock)
+            node = Node(layout.folder, layout.addresses, process)
             _set_up(node, layout, first)
             yield node
         finally:
-            process.kill()
-            process.wait()
-            cleaner.wait()
+            if process:
+                process.kill()
+                process.wait()
+            if cleaner:
+                cleaner.wait()
+            remains.remove(number)  # also where it didn't come to a cleaner
 
 
 def _set_up(node: Node, layout: Layout, first: int) -> None:
@@ -109,7 +135,7 @@ def _set_up(node: Node, layout: Layout, first: int) -> None:
 
 
 @contextmanager
-def _number() -> Iterator[tuple[int, int]]:
+def free_number() -> Iterator[tuple[int, int]]:
     """A number that no other node of this machine has, and the descriptor that holds it: also while remains are."""
     for number in range(16):
         with Path(f"/run/lock/modelyard-test-node-{number}").open("w") as lock:

@@ -17,6 +17,7 @@ import httpx
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
@@ -43,6 +44,28 @@ def push(registry: str, name: str, files: Mapping[str, Path], entrypoint: Sequen
         done = client.put(f"/v2/{name}/manifests/{tag}", content=manifest, headers={"Content-Type": MANIFEST})
         done.raise_for_status()
         return f"{registry}/{name}@{done.headers['docker-content-digest']}"
+
+
+def again(reference: str) -> str:
+    """The same image under another digest: its manifest says something more.
+
+    Args:
+        reference: By digest, in a registry over plain HTTP that takes pushes.
+
+    Returns:
+        The other one's.
+    """
+    place, _, digest = reference.partition("@")
+    registry, _, name = place.partition("/")
+    with httpx.Client(base_url=f"http://{registry}", timeout=30) as client:
+        found = client.get(f"/v2/{name}/manifests/{digest}", headers={"Accept": f"{MANIFEST}, {DOCKER_MANIFEST}"})
+        found.raise_for_status()
+        manifest = found.json()
+        manifest["annotations"] = {**manifest.get("annotations", {}), "dev.modelyard.test": "the same again"}
+        kind = {"Content-Type": found.headers["content-type"]}
+        done = client.put(f"/v2/{name}/manifests/again", content=json.dumps(manifest).encode(), headers=kind)
+        done.raise_for_status()
+        return f"{place}@{done.headers['docker-content-digest']}"
 
 
 def _uploaded(client: httpx.Client, name: str, files: Mapping[str, Path], entrypoint: Sequence[str]) -> bytes:

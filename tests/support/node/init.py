@@ -43,8 +43,6 @@ class Init:
         """Start every server, each after those before it that can be asked are ready."""
         for server in self._servers.values():
             self._start(server)
-            if server.ready:
-                self._wait(server, server.ready)
 
     def _wait(self, server: Server, address: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -59,7 +57,8 @@ class Init:
     def serve(self, commands: int, answers: int) -> None:
         """Carry out commands until nobody can send any more; a line each, `VERB SERVER`, answered by `done`.
 
-        `kill` ends a server as a crash does and leaves it dead, `start` starts it, `stop` lets it end by itself.
+        `kill` ends a server as a crash does and leaves it dead, `start` starts it and waits until it is ready, `stop`
+        lets it end by itself.
         """
         rest = b""
         while True:
@@ -92,6 +91,8 @@ class Init:
                 stdout=log,
                 stderr=log,
             )
+        if server.ready:
+            self._wait(server, server.ready)
 
     def _reap(self) -> None:
         """Take leave of the dead: the servers, and what containers left to the first process."""

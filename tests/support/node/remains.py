@@ -30,10 +30,15 @@ def cgroup(number: int) -> str:
     return f"modelyard-test-node-{number}"
 
 
+def groups(number: int) -> list[Path]:
+    """That group, as far as it is there: one, or one in each of cgroup v1's hierarchies."""
+    return [*CGROUPS.glob(cgroup(number)), *CGROUPS.glob(f"*/{cgroup(number)}")]
+
+
 def remove(number: int) -> None:
     """Remove all that a node that has ended left; nothing happens if there is nothing."""
     subprocess.run(["ip", "link", "delete", Addresses(number).interface], capture_output=True)
-    for top in [*CGROUPS.glob(cgroup(number)), *CGROUPS.glob(f"*/{cgroup(number)}")]:
+    for top in groups(number):
         _remove_groups(top)
     shutil.rmtree(folder(number), ignore_errors=True)
 

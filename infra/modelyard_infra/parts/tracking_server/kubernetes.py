@@ -183,6 +183,7 @@ class KubernetesServer(ComponentResource):
         inside = (PART, name.partition(".svc.")[0], name.partition(".svc.")[0] + ".svc", name)
         edge = self._inputs.edge
         outside = (edge.hosts[self._inputs.name],) if edge else ()
+        own_pages = (edge.url(self._inputs.name),) if edge else ()  # browsers name it as the origin of what they change
         each = f"*.{self._objects.host(f'{PART}-pods')}:{PORT}"  # monitoring asks every replica
         forwarded = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*")
         return TrackingServerSettings(
@@ -207,7 +208,7 @@ class KubernetesServer(ComponentResource):
             session_key_file=_file("session-key"),
             issuer=self._issuer(),
             allowed_hosts=(*inside, each, *forwarded, *outside, *self._settings.allowed_hosts),
-            cors_allowed_origins=self._settings.cors_allowed_origins,
+            cors_allowed_origins=(*own_pages, *self._settings.cors_allowed_origins),
             url=f"http://{name}",
             deleted_kept_days=self._settings.deleted_kept_days,
         )
