@@ -106,10 +106,18 @@ def test_the_tracking_server_answers_from_its_database(image):
         "_MLFLOW_SGI_NAME": "uvicorn",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    server = image("tracking-server").start(env=settings)
+    uvicorn = ["/opt/modelyard/bin/python", "-m", "uvicorn"]
+    arguments = ["--host", "127.0.0.1", "--port", "5000", "mlflow.server.fastapi_app:app"]
+    server = image("tracking-server").start(*arguments, entrypoint=uvicorn, env=settings)
     search = "http://127.0.0.1:5000/api/2.0/mlflow/experiments/search?max_results=1"
     eventually(lambda: _status(server, search) == "200", seconds=90)
     assert server.stop("TERM") == 0
+
+
+def test_the_tracking_server_does_not_start_open(image):
+    done = image("tracking-server").run()
+    assert done.returncode != 0
+    assert "/etc/modelyard/settings.json" in done.stderr
 
 
 def test_the_tracking_server_has_pg_dump_of_the_databases_version(image):
