@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 from modelyard_infra.contracts import SecretReference
 from modelyard_infra.field_types import Network, ObjectName, Port, ReadableFile, SecretField, SecretName
 from modelyard_infra.parts import PartSettings
-from modelyard_infra.workloads.objects import ANYWHERE, Objects
+from modelyard_infra.workloads.objects import Objects
+from modelyard_infra.workloads.ways import ANYWHERE, pods_of
 
 
 def _with_certificates(path: str) -> str:
@@ -105,8 +106,7 @@ def open_way(objects: Objects, place: Anywhere | Networks | OtherNamespace | Non
         place: Where it is; None: at the address that the host is, or anywhere if that is a name.
     """
     if isinstance(place, OtherNamespace):
-        labels = {"matchLabels": {"kubernetes.io/metadata.name": place.namespace}}
-        objects.users_reach([{"namespaceSelector": labels}], place.pod_port or port)
+        objects.users_reach([pods_of(place.namespace)], place.pod_port or port)
     elif isinstance(place, Networks):
         objects.users_reach([_block(cidr) for cidr in place.cidrs], port)
     elif place is None and (address := _address(host)):

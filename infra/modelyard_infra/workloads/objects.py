@@ -7,62 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pulumi_kubernetes as kubernetes
-from pulumi import Input, Output, Resource, ResourceOptions
+from pulumi import Input, Output, Resource
 
-from modelyard_infra.contracts import ClusterAccess, EdgeEndpoint, Images, MetricsPods, SecretReference
+from modelyard_infra.contracts import EdgeEndpoint, MetricsPods, SecretReference
 from modelyard_infra.workloads.pods import Document, Pod
+from modelyard_infra.workloads.ways import Ways, uses
 
-PART = "modelyard.dev/part"
-NAMESPACE_LABEL = "kubernetes.io/metadata.name"  # of every namespace: its own name
 BUSY_PERCENT = 80  # of the processor time that pods ask for
-ANYWHERE: tuple[Document, ...] = (
-    {"namespaceSelector": {}},
-    {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
-    {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::/32"]}},
-)
-"""To a NetworkPolicy: everywhere, but to a cloud's metadata."""
 
 
-def uses(part: str) -> str:
-    """The label of pods that may reach a part's."""
-    return f"modelyard.dev/uses-{part}"
-
-
-class Objects:
-    """Makes the objects of one part.
-
-    Names are given, never made up by a provider: others refer to them, and a second try finds the first one's.
-
-    Args:
-        part: The part's name in names: `registry-database`.
-        cluster: Where.
-        images: What pods may run.
-        stack: The stack's name.
-        parent: The component that they belong to.
-    """
-
-    def __init__(self, part: str, *, cluster: ClusterAccess, images: Images, stack: str, parent: Resource) -> None:
-        self._part, self._cluster, self._images, self._stack = part, cluster, images, stack
-        self._parent = parent
-
-    def labels(self, name: str) -> dict[str, str]:
-        """What tells these objects from others."""
-        return {
-            "app.kubernetes.io/name": name,
-            "app.kubernetes.io/instance": self._stack,
-            "app.kubernetes.io/part-of": "modelyard",
-            "app.kubernetes.io/managed-by": "modelyard",
-            PART: self._part,
-        }
-
-    @property
-    def patience(self) -> dict[str, str]:
-        """The annotation that says how long whoever applies an object waits until it is ready."""
-        return {"pulumi.com/timeoutSeconds": str(self._cluster.ready_seconds)}
-
-    def host(self, service: str) -> str:
-        """A Service's name, as every pod of the cluster finds it."""
-        return f"{service}.{self._cluster.namespace_name}.svc.{self._cluster.domain}"
+class Objects(Ways):
+    """Makes the objects of one part."""
 
     def config_map(
         self,
@@ -257,99 +212,6 @@ class Objects:
         }
         kubernetes.batch.v1.CronJob(name, metadata=self._metadata(name), spec=spec, opts=self._opts())
 
-    def reachable(self, *numbers: int) -> None:
-        """Open the way from pods that use this part to these ports of its own; all ways are closed otherwise."""
-        pods, users = {"matchLabels": {PART: self._part}}, {"matchLabels": {uses(self._part): "true"}}
-        ports = _tcp(*numbers)
-        for name, spec in {
-            f"to-{self._part}": {
-                "podSelector": pods,
-                "policyTypes": ["Ingress"],
-                "ingress": [{"from": [{"podSelector": users}], "ports": ports}],
-            },
-            f"from-users-of-{self._part}": {
-                "podSelector": users,
-                "policyTypes": ["Egress"],
-                "egress": [{"to": [{"podSelector": pods}], "ports": ports}],
-            },
-        }.items():
-            self._policy(name, spec)
-
-    def reachable_by_router(self, edge: EdgeEndpoint, *numbers: int) -> None:
-        """Open the way from the pods that carry a Gateway's requests to these ports of this part."""
-        routers = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": edge.router_namespace}}}
-        spec = {
-            "podSelector": {"matchLabels": {PART: self._part}},
-            "policyTypes": ["Ingress"],
-            "ingress": [{"from": [routers], "ports": _tcp(*numbers)}],
-        }
-        self._policy(f"from-router-to-{self._part}", spec)
-
-    def reaches_api(self, name: str) -> None:
-        """Open the way from the pods of this name to the cluster's API server, wherever that is."""
-        spec = {
-            "podSelector": {"matchLabels": self._selector(name)},
-            "policyTypes": ["Egress"],
-            "egress": [{"ports": _tcp(*self._cluster.api_ports)}],
-        }
-        self._policy(f"from-{name}-to-api", spec)
-
-    def reachable_from_namespace(self, namespace: str, name: str, *numbers: int) -> None:
-        """Open the way from another namespace's pods to these ports of the pods of a name, of whichever part."""
-        others = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
-        spec = {
-            "podSelector": {"matchLabels": self._selector(name)},
-            "policyTypes": ["Ingress"],
-            "ingress": [{"from": [others], "ports": _tcp(*numbers)}],
-        }
-        self._policy(f"from-{namespace}-to-{name}", spec)
-
-    def reaches_namespace(self, namespace: str, *numbers: int) -> None:
-        """Open the way from pods that use this part to these ports in another namespace."""
-        others = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
-        spec = {
-            "podSelector": {"matchLabels": {uses(self._part): "true"}},
-            "policyTypes": ["Egress"],
-            "egress": [{"to": [others], "ports": _tcp(*numbers)}],
-        }
-        self._policy(f"from-users-of-{self._part}-to-{namespace}", spec)
-
-    def reaches_outside(self, name: str, *numbers: int) -> None:
-        """Open the way from the pods of this name to these ports anywhere, but to a cloud's metadata."""
-        spec = {
-            "podSelector": {"matchLabels": self._selector(name)},
-            "policyTypes": ["Egress"],
-            "egress": [{"to": list(ANYWHERE), "ports": _tcp(*numbers)}],
-        }
-        self._policy(f"from-{name}-to-outside", spec)
-
-    def users_reach(self, peers: Sequence[Document], *numbers: int) -> None:
-        """Open the way from pods that use this part to these ports of what runs elsewhere.
-
-        Args:
-            peers: As NetworkPolicies have them.
-        """
-        spec = {
-            "podSelector": {"matchLabels": {uses(self._part): "true"}},
-            "policyTypes": ["Egress"],
-            "egress": [{"to": list(peers), "ports": _tcp(*numbers)}],
-        }
-        self._policy(f"from-users-of-{self._part}-to-it", spec)
-
-    def ways(
-        self, name: str, pods: Mapping[str, str], *, into: Sequence[Document] = (), out: Sequence[Document] = ()
-    ) -> None:
-        """Open ways of pods that others make for this part.
-
-        Args:
-            pods: Their labels.
-            into: Who may come in where, as NetworkPolicies have it.
-            out: Where they may go.
-        """
-        kinds = [kind for kind, rules in (("Ingress", into), ("Egress", out)) if rules]
-        spec = {"podSelector": {"matchLabels": dict(pods)}, "policyTypes": kinds}
-        self._policy(name, spec | {"ingress": list(into), "egress": list(out)})
-
     def account(self, name: str, rules: Sequence[Document]) -> Output[str]:
         """A service account with a role in this namespace; returns its name, once it has its rights."""
         metadata = self._metadata(name)
@@ -384,9 +246,6 @@ class Objects:
         made: Resource = kubernetes.core.v1.Service(name, metadata=metadata, spec=spec, opts=self._opts())
         return made
 
-    def _policy(self, name: str, spec: Document) -> None:
-        kubernetes.networking.v1.NetworkPolicy(name, metadata=self._metadata(name), spec=spec, opts=self._opts())
-
     def _scaled(self, name: str, *, least: int, most: int) -> None:
         """Let the number of a Deployment's pods follow their load; it is nobody else's then."""
         target = {"type": "Utilization", "averageUtilization": BUSY_PERCENT}
@@ -414,23 +273,7 @@ class Objects:
             "spec": pod.spec(self._cluster, self._images, self._selector(name)),
         }
 
-    def _selector(self, name: str) -> dict[str, str]:
-        return {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": self._stack}
-
-    def _metadata(self, name: str) -> Document:
-        return {"name": name, "namespace": self._cluster.namespace, "labels": self.labels(name)}
-
-    def _metadata_of_workload(self, name: str) -> Document:
-        return self._metadata(name) | {"annotations": self.patience}
-
-    def _opts(self, **options: Any) -> ResourceOptions:
-        return ResourceOptions(parent=self._parent, provider=self._cluster.provider, **options)
-
 
 def as_json(document: Any) -> str:
     """A settings file: the same document gives the same text."""
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
-
-
-def _tcp(*ports: int) -> list[Document]:
-    return [{"protocol": "TCP", "port": port} for port in ports]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from modelyard_infra.field_types import Network, ObjectName, Port
 from modelyard_infra.parts import PartSettings
+from modelyard_infra.workloads.ways import pods_of
 
 
 class Dns(PartSettings):
@@ -24,7 +25,6 @@ class Dns(PartSettings):
 
     def egress(self) -> dict[str, Any]:
         """A rule of a NetworkPolicy."""
-        pods = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}}
         blocks = [{"ipBlock": {"cidr": network}} for network in self.networks]
         ports = [{"protocol": protocol, "port": port} for port in self.ports for protocol in ("UDP", "TCP")]
-        return {"to": [pods, *blocks], "ports": ports}
+        return {"to": [pods_of(self.namespace), *blocks], "ports": ports}

@@ -14,6 +14,11 @@ IMAGE = "agent"
 MONITOR = 3  # connections
 
 
+def limits(mlflow: int, modelyard: int) -> dict[str, int]:
+    """How many connections each role may open; MLflow's users are a database of their own."""
+    return {"mlflow": mlflow, "mlflow_auth": mlflow, "modelyard": modelyard}
+
+
 def passwords(
     part: str,
     objects: Objects,

@@ -16,9 +16,10 @@ from modelyard_infra.part_inputs import PartInputs
 from modelyard_infra.parts import PartSettings
 from modelyard_infra.parts._elsewhere import AuthoritySecret, secret
 from modelyard_infra.parts.registry_database import _roles
-from modelyard_infra.workloads.objects import ANYWHERE, NAMESPACE_LABEL, Objects
-from modelyard_infra.workloads.objects import PART as PART_LABEL
+from modelyard_infra.workloads.named import PART as PART_LABEL
+from modelyard_infra.workloads.objects import Objects
 from modelyard_infra.workloads.pods import Memory, Resources
+from modelyard_infra.workloads.ways import ANYWHERE, pods_of, tcp
 
 NEEDS = ("images", "cluster")
 IMAGES = ("agent",)
@@ -115,16 +116,8 @@ class CloudNativePg(ComponentResource):
         super().__init__("modelyard:registry_database:CloudNativePg", inputs.name, None, before)
         self._settings, self._inputs = settings, inputs
         self._objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
-        owners = _roles.passwords(
-            PART,
-            self._objects,
-            {
-                "mlflow": settings.mlflow_connections,
-                "mlflow_auth": settings.mlflow_connections,
-                "modelyard": settings.modelyard_connections,
-            },
-            self,
-        )
+        connections = _roles.limits(settings.mlflow_connections, settings.modelyard_connections)
+        owners = _roles.passwords(PART, self._objects, connections, self)
         self._open_ways()
         store = [self._store(settings.backup)] if settings.backup else []
         most = sum(access.connections for access in owners.values()) + OWN_CONNECTIONS
@@ -222,23 +215,19 @@ class CloudNativePg(ComponentResource):
         """From users to PostgreSQL; from the operator to every instance; from these to others, API server and store."""
         self._objects.reachable(PORT)
         instances = {"cnpg.io/cluster": PART}  # also the pods that make a new instance's data
-        operator = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: self._settings.operator_namespace}}}
+        operator = pods_of(self._settings.operator_namespace)
         each_other = {"podSelector": {"matchLabels": instances}}
-        own = _tcp(PORT, STATUS_PORT)
+        own = tcp(PORT, STATUS_PORT)
         out: list[dict[str, Any]] = [
             {"to": [each_other], "ports": own},
-            {"ports": _tcp(*self._inputs.cluster.api_ports)},
+            {"ports": tcp(*self._inputs.cluster.api_ports)},
         ]
         if backup := self._settings.backup:
             url = urlsplit(backup.endpoint_url or "https://s3.amazonaws.com")
             port = url.port or {"http": 80, "https": 443}[url.scheme]
-            out.append({"to": list(ANYWHERE), "ports": _tcp(port)})
+            out.append({"to": list(ANYWHERE), "ports": tcp(port)})
         into = [{"from": [operator, each_other], "ports": own}]
         self._objects.ways(f"of-{PART}-instances", instances, into=into, out=out)
-
-
-def _tcp(*ports: int) -> list[dict[str, Any]]:
-    return [{"protocol": "TCP", "port": port} for port in ports]
 
 
 def build(settings: Settings, inputs: PartInputs) -> DatabaseEndpoint:

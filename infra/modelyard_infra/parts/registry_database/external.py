@@ -170,11 +170,7 @@ class ExternalDatabase(ComponentResource):
         owners = _roles.passwords(
             PART,
             self._objects,
-            {
-                "mlflow": settings.mlflow_connections,
-                "mlflow_auth": settings.mlflow_connections,
-                "modelyard": settings.modelyard_connections,
-            },
+            _roles.limits(settings.mlflow_connections, settings.modelyard_connections),
             self,
             prefix=f"{settings.prefix or own_prefix(namespace)}_",
             common=administrator.database,

@@ -50,11 +50,7 @@ class StatefulSetDatabase(ComponentResource):
         before = inputs.was("External", "CloudNativePg", opts=opts)
         super().__init__("modelyard:registry_database:StatefulSet", inputs.name, None, before)
         objects = Objects(PART, cluster=inputs.cluster, images=inputs.images, stack=inputs.stack, parent=self)
-        connections = {
-            "mlflow": settings.mlflow_connections,
-            "mlflow_auth": settings.mlflow_connections,
-            "modelyard": settings.modelyard_connections,
-        }
+        connections = _roles.limits(settings.mlflow_connections, settings.modelyard_connections)
         superuser = objects.secret(
             f"{PART}-postgres",  # CloudNativePG's operator makes one that is called -superuser
             {"password": GeneratedPassword(f"{PART}-superuser-password", opts=ResourceOptions(parent=self)).value},
