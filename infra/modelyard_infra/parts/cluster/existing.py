@@ -98,7 +98,9 @@ class ExistingCluster(ComponentResource):
             kubeconfig=chosen.file,
             context=chosen.context,
             namespace=name,
-            cluster_identifier=check.cluster,  # else a kubeconfig that was moved would replace every object
+            # Always the same: a kubeconfig that was moved, or a server with a new name, must not replace every object.
+            # That it is no other cluster, the check has seen.
+            cluster_identifier=f"{inputs.stack}/{name}",
             enable_server_side_apply=True,
             upsert_existing_objects=True,  # an `up` that was killed finds what it had made; the check says whose it is
             # Else a changed setting deletes the ConfigMap that running pods read before it makes the new one.
