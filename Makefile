@@ -16,10 +16,8 @@ stop start: %:       ## pause it, and go on
 demo:                ## train a real model, deploy it and check its predictions
 	@.venv/bin/python examples/bike-demand/demo.py --stack "$(STACK)"
 
-test: tools          ## every test, those of tests/unit side by side; TESTS=... only these
-	@.venv/bin/python tools/get.py --for-tests
-	@$(if $(TESTS),,.venv/bin/python -m pytest --numprocesses 3 --dist worksteal tests/unit)
-	@.venv/bin/python -m pytest $(or $(TESTS),--ignore tests/unit)
+test: tools          ## every test, a tier at a time; TESTS=... only these
+	@.venv/bin/python tests/run.py $(TESTS)
 
 test-pytorch: tools  ## PyTorch models, in an environment of their own: 3 GB to download, once
 	@python="$$(.venv/bin/python tests/pytorch/environment.py)" && "$$python" -m pytest tests/pytorch
