@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -154,6 +155,27 @@ def test_the_database_is_made_once_and_kept(image, volume):
     assert first.stop("INT") == 0
     second = _database(image, volume)
     assert _query(second, "SELECT one FROM kept") == "1\n"
+
+
+def test_a_snapshot_comes_back_as_the_docs_say(image, volume):
+    """By the page's own commands; pods have the password where this container has it."""
+    secret = volume["/run"] / "secrets" / "modelyard" / "superuser"
+    secret.parent.mkdir()
+    secret.write_text("correct horse\n")
+    rename, restore = re.findall(r"^\$postgres '(.*?)'", (ROOT / "docs" / "kubernetes.md").read_text(), re.MULTILINE)
+    server = _database(image, volume)
+    for sql in ("CREATE ROLE mlflow LOGIN", "CREATE DATABASE mlflow OWNER mlflow"):
+        assert "ERROR" not in _query(server, sql)
+    password = restore.partition(" pg_restore")[0]
+    as_postgres = f"{password} psql --host=127.0.0.1 --username=postgres mlflow -At -c"
+    dump = f"{password} pg_dump --host=127.0.0.1 --username=postgres --format=custom mlflow > /tmp/dump"
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'runs'"
+    server.run("sh", "-c", f"{as_postgres} \"SET ROLE mlflow; CREATE TABLE runs AS SELECT 'kept' AS name\" && {dump}")
+    server.run("sh", "-c", f'{as_postgres} "ALTER TABLE runs ADD COLUMN newer int; CREATE TABLE newer ()"')
+    server.run("sh", "-c", rename)
+    server.run("sh", "-c", f"{restore} < /tmp/dump")
+    assert server.run("sh", "-c", f'{as_postgres} "SELECT * FROM runs"') == "kept\n"
+    assert server.run("sh", "-c", f'{as_postgres} "{owner}"') == "mlflow\n"
 
 
 def test_the_database_has_checksums_and_asks_for_the_password(image, volume):
