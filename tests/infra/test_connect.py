@@ -127,6 +127,13 @@ def test_it_is_neither_made_nor_removed_from_here(
     assert client.get(f"/api/v1/namespaces/{namespace}").json()["status"]["phase"] == "Active"
 
 
+def test_a_damaged_descriptor_keeps_nobody_from_removing_what_is_here(home: Path) -> None:
+    folder = home / "platforms" / "team"
+    folder.mkdir(parents=True)
+    (folder / descriptor.FILE_NAME).write_text("{")
+    assert commands._made_elsewhere("team") is None
+
+
 def test_a_platform_says_of_itself_what_others_need(registered_cluster: Callable[..., list[Registered]]) -> None:
     (found,) = (one for one in registered_cluster() if one.name == connect.CONFIG_MAP)
     document = json.loads(found.inputs["data"][connect.KEY])

@@ -114,7 +114,10 @@ def _made_elsewhere(stack: str) -> str | None:
 
     if state.state_file(stack).exists() or stack not in descriptor.platforms():
         return None
-    cluster = descriptor.find(stack).cluster
+    try:
+        cluster = descriptor.find(stack).cluster
+    except ModelyardError:  # damaged: `down` has to go on and sweep what is here
+        return None
     return f"the namespace {cluster.namespace} of context {cluster.context!r}" if cluster else None
 
 
